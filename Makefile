@@ -1,0 +1,47 @@
+# `make` alone lists what there is.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help run setup check unit test bench lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+
+run: ## serve examples/local.yaml on this machine, mail into ./var/mail; Ctrl-C ends it
+	@tools/venv.sh run
+	@exec $(BIN)/python tools/foreground.py $(BIN)/mailport serve -f examples/local.yaml --dev
+
+setup: ## install the programs that the tests use (Debian, as root)
+	@tools/setup.sh
+
+check: ## ruff, mypy and the layering test
+	@tools/venv.sh dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest --quiet tests/test_layering.py
+
+unit: ## the fast tests, in under a minute
+	@tools/venv.sh dev
+	$(BIN)/pytest --quiet -m "not slow"
+
+test: ## setup, check and every test
+	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory check
+	$(BIN)/pytest
+
+bench: ## Mailport beside smtp-sink, stock aiosmtpd and Postfix (ARGS=--quick for a first look)
+	@tools/setup.sh
+	@tools/venv.sh dev
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+# Locked on the oldest Python that we support: what newer ones need is a subset, never more.
+COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options
+lock: ## renew requirements/*.txt (ARGS=--upgrade for newer versions)
+	@tools/venv.sh dev
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "lock with Python 3.11: make lock PYTHON=python3.11, in a fresh clone")'
+	$(COMPILE) $(ARGS) -o requirements/runtime.txt pyproject.toml
+	$(COMPILE) $(ARGS) -o requirements/build.txt requirements/build.in
+	$(COMPILE) $(ARGS) -o requirements/dev.txt requirements/dev.in

@@ -1,0 +1,219 @@
+"""The commands: `mailport serve`, `validate`, `hash-password`, `send`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from mailport import __version__
+
+_EPILOG = """\
+exit status: 0 after a clean end, 2 for a bad document or option (nothing was opened), 1 for anything else.
+Each option may also be given as an environment variable: --shutdown-delay is MAILPORT_SHUTDOWN_DELAY.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        status = options.run(options)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `mailport validate … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return int(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="mailport",
+        description="The inbound SMTP gateway that Kubernetes lacks; the same document runs on a laptop.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"mailport {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_validate(commands)
+    _add_hash_password(commands)
+    _add_send(commands)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str, example: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}\n\n{_EPILOG}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "serve",
+        "serve an InboundSmtp document",
+        "mailport serve -f examples/local.yaml --dev",
+    )
+    _add_files(parser, "an InboundSmtp, and the Secrets and ConfigMaps it refers to; may be given several times")
+    add = parser.add_argument
+    add(
+        "--secrets",
+        metavar="DIR",
+        action="append",
+        type=Path,
+        default=_paths_from_environment("MAILPORT_SECRETS"),
+        help="where Secrets are that the files do not hold: DIR/<name>/<key>, as Kubernetes mounts them",
+    )
+    add(
+        "--configmaps",
+        metavar="DIR",
+        action="append",
+        type=Path,
+        default=_paths_from_environment("MAILPORT_CONFIGMAPS"),
+        help="likewise for ConfigMaps (caRef)",
+    )
+    add(
+        "--data",
+        metavar="DIR",
+        type=Path,
+        default=Path(os.environ.get("MAILPORT_DATA", "var")),
+        help="mailboxes are made in DIR/mail (default: ./var)",
+    )
+    add(
+        "--admin",
+        metavar="HOST:PORT",
+        type=_host_and_port,
+        default=os.environ.get("MAILPORT_ADMIN"),
+        help="serve /livez, /readyz, /metrics and /status there (default: nowhere)",
+    )
+    add(
+        "--dev",
+        action="store_true",
+        default=_switched_on("MAILPORT_DEV"),
+        help="make what is missing in DIR/dev: a self-signed certificate, and a user whose password is printed once",
+    )
+    add(
+        "--shutdown-delay",
+        metavar="SECONDS",
+        type=_seconds,
+        default=os.environ.get("MAILPORT_SHUTDOWN_DELAY", "0"),
+        help="after SIGTERM serve on for so long, not ready, while load balancers notice (default: 0)",
+    )
+    parser.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from mailport.listener.serve import ServeOptions, serve  # noqa: PLC0415 - the other commands start without it
+
+    return serve(
+        ServeOptions(
+            files=tuple(options.file),
+            secrets=tuple(options.secrets),
+            config_maps=tuple(options.configmaps),
+            data=options.data,
+            admin=options.admin,
+            dev=options.dev,
+            shutdown_delay=options.shutdown_delay,
+            in_pod="KUBERNETES_SERVICE_HOST" in os.environ,
+        )
+    )
+
+
+def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "validate",
+        "check documents: one line a fault, then warnings for what is legal and unwise",
+        "mailport validate -f examples/local.yaml",
+    )
+    _add_files(parser, "a file to check; may be given several times, and - is stdin")
+    parser.set_defaults(run=_validate)
+
+
+def _validate(options: argparse.Namespace) -> int:
+    from mailport.validate import validate  # noqa: PLC0415
+
+    return validate(options.file, out=sys.stdout, err=sys.stderr)
+
+
+def _add_hash_password(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "hash-password",
+        "read a password from the terminal or stdin and print its argon2id hash for an htpasswd file",
+        "printf 'anna@example.org:%s\\n' \"$(mailport hash-password)\" >> htpasswd",
+    )
+    parser.set_defaults(run=_hash_password)
+
+
+def _hash_password(_: argparse.Namespace) -> int:
+    from mailport.hash_password import run  # noqa: PLC0415
+
+    return run()
+
+
+def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from mailport import send  # noqa: PLC0415
+
+    parser = _command(
+        commands,
+        "send",
+        "send a test message and show the conversation",
+        "mailport send --to anna@example.org --server 127.0.0.1:2525 --insecure",
+    )
+    send.add_arguments(parser)
+    parser.set_defaults(run=send.run)
+
+
+def _add_files(parser: argparse.ArgumentParser, text: str) -> None:
+    from_environment = _paths_from_environment("MAILPORT_FILE")
+    parser.add_argument(
+        "-f",
+        "--file",
+        metavar="FILE",
+        action="append",
+        type=Path,
+        default=from_environment,
+        required=not from_environment,
+        help=text,
+    )
+
+
+def _paths_from_environment(name: str) -> list[Path]:
+    return [Path(path) for path in os.environ.get(name, "").split(os.pathsep) if path]
+
+
+def _switched_on(name: str) -> bool:
+    return os.environ.get(name, "").lower() in ("1", "true")
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 300:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 300")
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Where mail goes: one file a destination, each of them a `Destination` of deliver/delivery.py."""

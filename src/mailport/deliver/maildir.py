@@ -1,0 +1,174 @@
+"""Mail in folders, one file a message and recipient, for any IMAP server that reads Maildir.
+
+What makes it durable is an order: fsync the files in `tmp`, rename them into `new`, fsync `new`. Each recipient has a
+file of its own, also where two of them share a mailbox: one file with both Delivered-To would tell of blind copies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Lock
+from typing import TypeVar
+
+from mailport import model
+from mailport.address import Address
+from mailport.deliver.delivery import Envelope, Receipt, Refused, Unavailable
+from mailport.deliver.mailbox import Mailboxes, NameTooLong
+from mailport.deliver.message_file import MessageFile
+from mailport.deliver.sync import FolderSync
+
+BUFFER = 256 * 1024  # octets of a message held in memory; a shorter one goes to disk in one go, when it is complete
+WRITERS = 16  # threads; files whose fsyncs run together share the journal's commits
+SYNCERS = 4  # threads for folders, apart: writers wait for them
+
+
+T = TypeVar("T")
+
+
+class Maildir:
+    """The destination `maildir`. Its threads are its own: a volume that hangs holds up no other route."""
+
+    final = True
+
+    def __init__(self, settings: model.Maildir, mail_root: Path) -> None:
+        self.mailboxes = Mailboxes(settings, mail_root)
+        self.writers = ThreadPoolExecutor(WRITERS, "maildir-writer")
+        self.syncers = ThreadPoolExecutor(SYNCERS, "maildir-syncer")
+        self.folders = FolderSync(self.syncers)
+
+    async def open(self, _envelope: Envelope) -> MaildirDelivery:
+        """Begin a delivery."""
+        return MaildirDelivery(self)
+
+    async def close(self) -> None:
+        """Let the threads go."""
+        self.writers.shutdown(wait=False)
+        self.syncers.shutdown(wait=False)
+
+
+class MaildirDelivery:
+    """One message on its way into its recipients' mailboxes.
+
+    A step that fails leaves nothing behind. One whose caller is cancelled goes on in its thread; `abort` undoes it.
+    """
+
+    def __init__(self, maildir: Maildir) -> None:
+        self._maildir = maildir
+        self._files: dict[str, MessageFile] = {}  # by the recipient's key
+        self._chunks: list[bytes] = []
+        self._buffered = 0
+        self._carry = b""  # a CR at the end of a piece: its LF may come with the next
+        self._size = self._lines = 0  # of the content on disk
+        self._lock = Lock()  # one step at a time, also when nobody waits for it any more
+        self._begun = self._finished = self._committed = self._over = False
+
+    async def rcpt(self, recipient: Address) -> None:
+        """Add a recipient. The same one twice is one; anna@ and anna+shop@ are two, with two files in one mailbox."""
+        mailboxes = self._maildir.mailboxes
+        try:
+            mailbox = mailboxes.path(recipient)
+        except NameTooLong as error:
+            raise _no_such_recipient(str(error)) from error
+        if not mailboxes.creates and not await self._in_thread(lambda: mailboxes.exists(mailbox)):
+            raise _no_such_recipient(f"there is no {os.fsdecode(mailbox)}")
+        self._files.setdefault(recipient.key, MessageFile(mailboxes, mailbox, recipient))
+
+    async def write(self, chunk: bytes) -> None:
+        """Keep a piece of the content, or write out what has come together."""
+        self._chunks.append(chunk)
+        self._buffered += len(chunk)
+        if self._buffered >= BUFFER:
+            await self._step(self._write_out)
+
+    async def prepare(self) -> None:
+        """Have every file in `tmp`, whole and durable."""
+        await self._step(self._finish)
+
+    async def commit(self) -> Receipt:
+        """Have every file in `new`, durably. Does first what `prepare` does, where that was not called."""
+        await self._step(self._move)
+        self._committed = True
+        return Receipt(", ".join(os.fsdecode(file.path) for file in self._files.values()))
+
+    async def abort(self) -> None:
+        """Leave nothing behind: not even in `new`, while `commit` has not returned."""
+        if self._begun and not self._committed:
+            await self._in_thread(self._undo)
+
+    async def _step(self, work: Callable[[], None]) -> None:
+        self._begun = True
+        await self._in_thread(lambda: self._do(work))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.wrap_future(self._maildir.writers.submit(work))
+        except OSError as error:
+            self._maildir.mailboxes.forget()  # a folder may be gone
+            raise _unavailable(error) from error
+
+    # --- in threads
+
+    def _do(self, work: Callable[[], None]) -> None:
+        with self._lock:
+            if self._over:
+                raise Unavailable("the delivery was aborted")
+            try:
+                work()
+            except BaseException:
+                self._remove()
+                raise
+
+    def _undo(self) -> None:
+        with self._lock:
+            self._remove()
+
+    def _remove(self) -> None:
+        self._over = True
+        for file in self._files.values():
+            file.remove()
+
+    def _write_out(self) -> None:
+        data = self._take(last=False)
+        for file in self._files.values():
+            file.write(data)
+
+    def _finish(self) -> None:
+        data = self._take(last=True)
+        for file in self._files.values():
+            file.write(data)
+            file.finish()
+        self._finished = True
+
+    def _move(self) -> None:
+        if not self._finished:
+            self._finish()
+        for file in self._files.values():
+            file.move(self._size, self._lines)
+        for folder in [self._maildir.folders.sync(new) for new in {file.new for file in self._files.values()}]:
+            folder.result()
+
+    def _take(self, *, last: bool) -> bytes:
+        """Take what has come together, with the line ends of the disk."""
+        data = b"".join((self._carry, *self._chunks))
+        self._chunks.clear()
+        self._buffered = 0
+        self._carry = b"\r" if data.endswith(b"\r") and not last else b""
+        data = data[: len(data) - len(self._carry)].replace(b"\r\n", b"\n")
+        self._size += len(data)
+        self._lines += data.count(b"\n")
+        return data
+
+
+def _no_such_recipient(detail: str) -> Refused:
+    return Refused(550, "5.1.1", "no such recipient here", reason="no_such_recipient", detail=detail)
+
+
+def _unavailable(error: OSError) -> Unavailable:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return Unavailable(str(error), code=452, enhanced="4.3.1", text="insufficient system storage, try again later")
+    return Unavailable(str(error))

@@ -1,0 +1,1 @@
+"""Sockets, sessions, and the life of a serving process."""

@@ -1,0 +1,126 @@
+"""Which addresses to listen on: what ipFamilies and bindAddresses select of what the host has."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from mailport.model import IpFamily, Spec
+
+BACKLOG = 1024  # connections that the kernel holds for us; it caps this at net.core.somaxconn
+
+_ANY = {IpFamily.IPV4: "0.0.0.0", IpFamily.IPV6: "::"}
+_SOCKET_FAMILY = {IpFamily.IPV4: socket.AF_INET, IpFamily.IPV6: socket.AF_INET6}
+
+
+class CannotBind(Exception):  # noqa: N818 - what happened
+    """An address that the document asks for and the host does not give, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A socket that listens for a listener of the document."""
+
+    listener: str
+    port: int
+    socket: socket.socket
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as `host:port`."""
+        host, port = self.socket.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def addresses(
+    ip_families: tuple[IpFamily, ...] | None,
+    bind_addresses: Iterable[str],
+    host_has: frozenset[IpFamily],
+    host_addresses: Iterable[IPv4Address | IPv6Address],
+) -> list[str]:
+    """PURE. Return the addresses to bind, in order, without doubles.
+
+    Raises CannotBind where a bind address selects nothing.
+    """
+    families = [family for family in (ip_families or tuple(IpFamily)) if family in host_has]
+    wanted = tuple(bind_addresses)
+    if not wanted:
+        return [_ANY[family] for family in families]
+    versions = {4 if family is IpFamily.IPV4 else 6 for family in families}
+    selected: dict[str, None] = {}
+    for entry in wanted:
+        network = ip_network(entry)
+        if network.version not in versions:
+            continue
+        if network.num_addresses == 1:
+            selected[str(network.network_address)] = None
+            continue
+        own = [str(address) for address in host_addresses if address in network]
+        if not own:
+            raise CannotBind(f"spec.network.bindAddresses: no address of this host is in {entry}")
+        selected.update(dict.fromkeys(own))
+    if not selected:
+        raise CannotBind("spec.network.bindAddresses: nothing is left of it in the families that can be served here")
+    return list(selected)
+
+
+def families_of_host() -> frozenset[IpFamily]:
+    """Return the families that a socket can be bound in here."""
+    found = set()
+    for family, loopback in ((IpFamily.IPV4, "127.0.0.1"), (IpFamily.IPV6, "::1")):
+        try:
+            with socket.socket(_SOCKET_FAMILY[family], socket.SOCK_STREAM) as probe:
+                probe.bind((loopback, 0))
+        except OSError:
+            continue
+        found.add(family)
+    return frozenset(found)
+
+
+def addresses_of_host() -> list[IPv4Address | IPv6Address]:
+    """Return the addresses of all interfaces."""
+    import ifaddr  # noqa: PLC0415 - only bindAddresses with CIDRs need it
+
+    texts = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
+    return [ip_address(text if isinstance(text, str) else text[0]) for text in texts]  # IPv6 with flow and scope
+
+
+def bind_all(spec: Spec, *, lacking_family_is_fatal: bool) -> tuple[list[Bound], list[str]]:
+    """Bind every listener, or none; return the sockets, and warnings. Raises CannotBind."""
+    host_has = families_of_host()
+    named = spec.network.ip_families
+    lacking = [family for family in (named or ()) if family not in host_has]
+    if lacking and lacking_family_is_fatal:
+        raise CannotBind(f"spec.network.ipFamilies: this host has no {', '.join(lacking)}")
+    wants_networks = any("/" in entry for entry in spec.network.bind_addresses)
+    selected = addresses(named, spec.network.bind_addresses, host_has, addresses_of_host() if wants_networks else ())
+    if not selected:
+        raise CannotBind("spec.network.ipFamilies: this host has none of them")
+    bound: list[Bound] = []
+    try:
+        for listener in spec.listeners:
+            bound += [Bound(listener.name, listener.port, _listen(address, listener.port)) for address in selected]
+    except BaseException:
+        for one in bound:
+            one.socket.close()
+        raise
+    return bound, [f"this host has no {family}: not listening there" for family in lacking]
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has its own socket, or none on purpose
+        sock.setblocking(False)
+        sock.bind((address, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        raise CannotBind(f"cannot listen on {where}: {error.strerror}") from error
+    return sock

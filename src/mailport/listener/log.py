@@ -1,0 +1,137 @@
+"""One JSON object a line on stderr; a form for people on a terminal. The one door to structlog.
+
+Lines are gathered and written by a thread a few times a second: a reader of our stderr that has stopped must not stop
+the mail. What is gathered is bounded; what is lost is counted in the next line that gets through.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections import deque
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
+
+import orjson
+import structlog
+
+_MAX_LINES = 10_000
+_PAUSE = 0.05  # seconds: a line is seen by people and collectors, who do not notice
+
+
+_streams: list[Lines] = []
+
+
+class Log(Protocol):
+    """What the rest of the listener uses of a logger: an event, which is a short phrase, and fields."""
+
+    def bind(self, **fields: Any) -> Log:
+        """Return a logger whose every line has these fields."""
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """Say what only a developer wants to know."""
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Say what happened."""
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Say what a person should look at some day."""
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Say what a person should look at now."""
+
+    def exception(self, event: str, **fields: Any) -> None:
+        """Say what went wrong in our own code, with the traceback."""
+
+
+class Lines:
+    """A stream that takes lines without ever blocking its caller."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._lines: deque[str] = deque()
+        self._lost = 0
+        self._filled = threading.Event()
+        self._writing = threading.Lock()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Take a line."""
+        if len(self._lines) >= _MAX_LINES:
+            self._lost += 1
+            return
+        self._lines.append(line)
+        if not self._filled.is_set():
+            self._filled.set()
+
+    def flush(self) -> None:
+        """Leave it to the thread: structlog calls this after each line."""
+
+    def close(self) -> None:
+        """Write what is left, at the end of the process."""
+        self._closed.set()
+        self._filled.set()
+        self.write_out()
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            self._filled.wait()
+            self._closed.wait(_PAUSE)
+            self._filled.clear()
+            self.write_out()
+
+    def write_out(self) -> None:
+        """Write what there is. Blocks."""
+        with self._writing:
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            if self._lost:
+                lines.append(f'{{"event": "log lines lost", "level": "warning", "count": {self._lost}}}\n')
+                self._lost = 0
+            data = "".join(lines).encode("utf-8", "backslashreplace")
+            while data:
+                try:
+                    data = data[os.write(self._fd, data) :]
+                except OSError:  # nobody reads: mail goes on
+                    return
+
+
+def _render(_logger: object, level: str, fields: MutableMapping[str, Any]) -> str:
+    """Return one line of JSON. All of structlog's steps in one, and by orjson: a line a message is no small cost."""
+    fields["level"] = level
+    fields["time"] = datetime.now(UTC)
+    return orjson.dumps(fields, default=str, option=orjson.OPT_UTC_Z).decode()
+
+
+def configure(*, fd: int = 2, console: bool | None = None) -> None:
+    """Set logging up for the whole process; `console` None: as a terminal is there or not."""
+    stream = Lines(fd)
+    atexit.register(stream.close)
+    _streams.append(stream)
+    on_terminal = os.isatty(fd) if console is None else console
+    for_people: list[Any] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(colors=True),
+    ]
+    for_machines: list[Any] = [structlog.processors.format_exc_info, _render]
+    structlog.configure(
+        processors=for_people if on_terminal else for_machines,
+        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("Any", stream)),
+        cache_logger_on_first_use=True,
+    )
+
+
+def flush() -> None:
+    """Write out what has been logged, before something else is written to the same place. Blocks."""
+    for stream in _streams:
+        stream.write_out()
+
+
+def get() -> Log:
+    """Return the logger."""
+    return cast("Log", structlog.get_logger())

@@ -1,0 +1,177 @@
+"""The PROXY header, v1 and v2 (haproxy's proxy-protocol.txt): who the client of a trusted proxy is.
+
+Not one octet past the header is read from the socket: what follows may be a ClientHello, which belongs to TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from mailport.cidr import AddressSet, canonical
+
+TIMEOUT = 5.0  # seconds for the whole header
+_V1_MAX = 107  # octets with CRLF (§2.1)
+_V2_MAX = 4096
+_V2_SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+_V2_FIXED = 16  # signature, version and command, family, length
+_SHORTEST = len(b"PROXY UNKNOWN\r\n")  # 15: no header of either version is shorter, so this much can be read at once
+_V1_FAMILIES = {b"TCP4": 4, b"TCP6": 6}
+_V2_STREAMS = {0x11: 4, 0x21: 16}  # TCP over IPv4, over IPv6: octets of an address
+_V2_UNSPECIFIED = 0x00
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is at the other end, canonical: an IPv4 client that came over IPv6 is its IPv4 address."""
+
+    address: IPv4Address | IPv6Address
+    port: int
+    text: str  # the address, for logs
+    health_check: bool = False  # a proxy speaks for itself (v2 LOCAL, v1 UNKNOWN)
+
+    @classmethod
+    def of(cls, host: str, port: int, *, health_check: bool = False) -> Client:
+        """Make one of what the kernel or a header says."""
+        address = canonical(host)
+        return cls(address, port, str(address), health_check)
+
+
+class BadHeader(Exception):  # noqa: N818 - what it is
+    """Bytes that are no PROXY header, or too late, or too many."""
+
+
+class Silent(Exception):  # noqa: N818 - what the peer was
+    """The peer left without a byte: a load balancer that looked whether the port is open."""
+
+
+async def read_header(connection: socket.socket, peer: Client, trusted: AddressSet) -> Client:
+    """Read a PROXY header off a non-blocking socket; return the client it names. Raises BadHeader, Silent, OSError."""
+    if peer.address not in trusted:
+        raise BadHeader("not a trusted proxy")
+    try:
+        async with asyncio.timeout(TIMEOUT):
+            await first_octet(connection)
+            start = await _read_exactly(connection, _SHORTEST)
+            if start.startswith(b"PROXY "):
+                client = parse_v1(await _read_line(connection, start))
+            elif start.startswith(_V2_SIGNATURE):
+                start += await _read_exactly(connection, _V2_FIXED - _SHORTEST)
+                length = int.from_bytes(start[14:16])
+                if _V2_FIXED + length > _V2_MAX:
+                    raise BadHeader("too long")
+                client = parse_v2(start + await _read_exactly(connection, length))
+            else:
+                raise BadHeader("no PROXY header")
+    except TimeoutError:
+        raise BadHeader("too late") from None
+    _refuse_second(connection)
+    return client or Client(peer.address, peer.port, peer.text, health_check=True)
+
+
+def parse_v1(line: bytes) -> Client | None:
+    """Return the source of `PROXY TCP4 192.0.2.1 198.51.100.1 56324 25 CRLF`; None for UNKNOWN. Raises BadHeader."""
+    words = line[:-2].split(b" ")
+    if len(words) >= 2 and words[1] == b"UNKNOWN":
+        return None
+    if len(words) != 6 or words[1] not in _V1_FAMILIES:
+        raise BadHeader("malformed")
+    version = _V1_FAMILIES[words[1]]
+    try:
+        source, destination = (ip_address(word.decode("ascii")) for word in words[2:4])
+    except ValueError:
+        raise BadHeader("malformed address") from None
+    if source.version != version or destination.version != version:
+        raise BadHeader("address of another family")
+    port, _ = (_port(word) for word in words[4:6])
+    return Client.of(str(source), port)
+
+
+def _port(word: bytes) -> int:
+    if not word.isdigit() or len(word) > 5 or int(word) > 65535 or (word[:1] == b"0" and len(word) > 1):
+        raise BadHeader("malformed port")
+    return int(word)
+
+
+def parse_v2(header: bytes) -> Client | None:
+    """Return the source that a whole v2 header names; None where it speaks for itself. Raises BadHeader."""
+    version_command, family, payload = header[12], header[13], header[_V2_FIXED:]
+    if version_command == 0x20:  # LOCAL: whatever else it says is to be ignored (§2.2)
+        return None
+    if version_command != 0x21:
+        raise BadHeader("unknown version or command")
+    if family == _V2_UNSPECIFIED:
+        return None
+    width = _V2_STREAMS.get(family)
+    if width is None or len(payload) < 2 * width + 4:
+        raise BadHeader("unknown family, or too short for it")
+    source = ip_address(payload[:width])
+    return Client.of(str(source), int.from_bytes(payload[2 * width : 2 * width + 2]))
+
+
+def _refuse_second(connection: socket.socket) -> None:
+    """A header behind the header is somebody's try to be another: a trusted proxy sends one."""
+    try:
+        following = connection.recv(len(_V2_SIGNATURE), socket.MSG_PEEK)
+    except BlockingIOError:
+        return
+    if following.startswith(b"PROXY ") or following == _V2_SIGNATURE:
+        raise BadHeader("a second header")
+
+
+async def _read_line(connection: socket.socket, start: bytes) -> bytes:
+    """Read on to CRLF. What is there without a CRLF is all header, so it can be taken out of the socket."""
+    line = start
+    while not line.endswith(b"\r\n"):
+        room = _V1_MAX - len(line)
+        if room <= 0 or b"\n" in line:
+            raise BadHeader("malformed, or too long")
+        ahead = await _peek(connection, room)
+        newline = ahead.find(b"\n")
+        line += connection.recv(newline + 1 if newline >= 0 else len(ahead))
+    return line
+
+
+async def _read_exactly(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        data += connection.recv(len(await _peek(connection, count - len(data))))
+    return data
+
+
+async def first_octet(connection: socket.socket) -> None:
+    """Wait until a peer has said something, and leave it in the socket. Raises Silent."""
+    while True:
+        try:
+            if not connection.recv(1, socket.MSG_PEEK):
+                raise Silent
+        except BlockingIOError:
+            await _readable(connection)
+        except ConnectionError:
+            raise Silent from None
+        else:
+            return
+
+
+async def _peek(connection: socket.socket, count: int) -> bytes:
+    while True:
+        try:
+            data = connection.recv(count, socket.MSG_PEEK)
+        except BlockingIOError:
+            await _readable(connection)
+            continue
+        if not data:
+            raise BadHeader("closed")
+        return data
+
+
+async def _readable(connection: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(connection.fileno(), readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(connection.fileno())

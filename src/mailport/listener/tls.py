@@ -1,0 +1,282 @@
+"""Certificates: what the Secrets hold, made into what a handshake uses. The only door to `cryptography`."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from tempfile import TemporaryFile
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from mailport.listener.secrets import Secrets, Unreadable
+from mailport.model import TlsVersion
+
+CHAIN, KEY = "tls.crt", "tls.key"  # the keys of a kubernetes.io/tls Secret
+SELF_SIGNED_DAYS = 825  # Apple's clients take no server certificate that is valid for longer
+
+_MINIMUM = {TlsVersion.V1_2: ssl.TLSVersion.TLSv1_2, TlsVersion.V1_3: ssl.TLSVersion.TLSv1_3}
+
+
+class BadCertificate(ValueError):  # noqa: N818 - what it is
+    """A chain and key that cannot be served, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateInfo:
+    """What people are told of a certificate."""
+
+    secret_name: str
+    serial_number: str  # hexadecimal, as openssl prints it
+    not_before: datetime  # aware, as is the next
+    not_after: datetime
+    names: tuple[str, ...]  # DNS names of subjectAltName: A-labels, lower case. A common name is none (RFC 9525 §2)
+    chain: bytes = field(repr=False)  # PEM, with those of the authorities: they may change where the first does not
+
+    def warning(self, now: datetime) -> str | None:
+        """Say what is wrong with it that clients may not mind: most mail servers do not look."""
+        certificate = f"Secret {self.secret_name}: the certificate"
+        if now > self.not_after:
+            return f"{certificate} expired on {self.not_after:%Y-%m-%dT%H:%M:%SZ}"
+        if now < self.not_before:
+            return f"{certificate} is not valid before {self.not_before:%Y-%m-%dT%H:%M:%SZ}"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTls:
+    """What loading the certificates came to."""
+
+    context: ssl.SSLContext | None  # for new handshakes; None while no certificate has ever loaded
+    certificates: tuple[CertificateInfo, ...]  # those in use
+    missing: tuple[tuple[str, str], ...]  # (Secret, key); where there was one, the earlier certificate is in use
+    faults: tuple[str, ...]  # of what is there and does not load; likewise
+    warnings: tuple[str, ...]
+    complete: bool  # each has loaded at least once: readiness asks for it
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A certificate with its chain and its key, PEM."""
+
+    secret_name: str
+    chain: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+
+
+class Certificates:
+    """The certificates of spec.tls; where one does not load any more, the last good one stays."""
+
+    def __init__(self) -> None:
+        self._good: dict[str, _Pair] = {}
+
+    def load(self, names: Sequence[str], secrets: Secrets, min_version: TlsVersion, now: datetime) -> LoadedTls:
+        """Load what the Secrets of these names hold now. Blocks: call it in a thread, one call at a time.
+
+        Open sessions live on with the context they began with; new handshakes are to be given the one returned.
+        """
+        loaded: dict[str, tuple[CertificateInfo, ssl.SSLContext]] = {}
+        missing: list[tuple[str, str]] = []
+        faults: list[str] = []
+        for name in names:
+            try:
+                values = secrets.get_all("Secret", name, (CHAIN, KEY))
+                missing += (absent := [(name, key) for key in (CHAIN, KEY) if key not in values])
+                if not absent:
+                    pair = _Pair(name, values[CHAIN], values[KEY])
+                    loaded[name] = _load(pair, min_version)
+                    self._good[name] = pair
+            except (Unreadable, BadCertificate) as error:
+                faults.append(f"Secret {name}: {error}")
+            if name not in loaded and name in self._good:
+                loaded[name] = _load(self._good[name], min_version)
+        self._good = {name: self._good[name] for name in loaded}
+
+        certificates = tuple(info for info, _ in loaded.values())
+        return LoadedTls(
+            context=_by_server_name(list(loaded.values())),
+            certificates=certificates,
+            missing=tuple(missing),
+            faults=tuple(faults),
+            warnings=tuple(warning for info in certificates if (warning := info.warning(now))),
+            complete=len(loaded) == len(names),
+        )
+
+
+def keep_bad_server_names_quiet() -> None:
+    """Have no traceback printed where a client asks for a server name that is not ASCII; its handshake fails anyway.
+
+    Python decodes the name before `sni_callback` has it and has nobody to raise to, so that anyone could
+    fill the log. Everything else goes where it went before.
+    """
+    earlier = sys.unraisablehook
+
+    def hook(unraisable: sys.UnraisableHookArgs) -> None:
+        if not (isinstance(unraisable.exc_value, UnicodeDecodeError) and isinstance(unraisable.object, bytes)):
+            earlier(unraisable)
+
+    sys.unraisablehook = hook
+
+
+def self_signed(hostname: str, now: datetime) -> tuple[bytes, bytes]:
+    """Make a certificate for this host, reached by its name or over loopback; return it and its key, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mailport serve --dev")])
+    key_identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))  # a client's clock may be late
+        .not_valid_after(now + timedelta(days=SELF_SIGNED_DAYS - 1))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [
+                    *(x509.DNSName(host) for host in dict.fromkeys((hostname, "localhost"))),
+                    *(x509.IPAddress(ip_address(loopback)) for loopback in ("127.0.0.1", "::1")),
+                ]
+            ),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        # Python 3.13 verifies by RFC 5280 to the letter, which wants both of these.
+        .add_extension(key_identifier, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(key_identifier), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return (
+        certificate.public_bytes(Encoding.PEM),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+
+
+def _load(pair: _Pair, min_version: TlsVersion) -> tuple[CertificateInfo, ssl.SSLContext]:
+    """Check a pair ourselves, to say in words what is wrong, and then have OpenSSL take it. Raises BadCertificate."""
+    chain = _chain(pair.chain)
+    key = _public_bytes(_private_key(pair.key).public_key())
+    if key != _public_bytes(chain[0].public_key()):
+        if any(key == _public_bytes(other.public_key()) for other in chain[1:]):
+            raise BadCertificate(f"{CHAIN} is in the wrong order: the server's own certificate must be the first")
+        raise BadCertificate(f"{KEY} does not belong to the certificate in {CHAIN}")
+    return _info(pair, chain[0]), _context(pair, min_version)
+
+
+def _chain(pem: bytes) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise BadCertificate(f"{CHAIN} is no PEM certificate: {error}") from error
+
+
+def _private_key(pem: bytes) -> PrivateKeyTypes:
+    try:
+        return load_pem_private_key(pem, password=None)
+    except TypeError:
+        raise BadCertificate(f"{KEY} is encrypted with a passphrase, which a server has nobody to ask for") from None
+    except (ValueError, UnsupportedAlgorithm):
+        # Their messages may quote what they could not read.
+        raise BadCertificate(f"{KEY} is no PEM private key") from None
+
+
+def _public_bytes(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _info(pair: _Pair, certificate: x509.Certificate) -> CertificateInfo:
+    try:
+        alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        names = alternative.value.get_values_for_type(x509.DNSName)
+    except x509.ExtensionNotFound:
+        names = []
+    except ValueError as error:
+        raise BadCertificate(f"{CHAIN} has an extension that cannot be read: {error}") from error
+    serial = certificate.serial_number
+    return CertificateInfo(
+        secret_name=pair.secret_name,
+        serial_number=serial.to_bytes((serial.bit_length() + 7) // 8).hex().upper(),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        names=tuple(name.lower().rstrip(".") for name in names),
+        chain=pair.chain,
+    )
+
+
+def _context(pair: _Pair, min_version: TlsVersion) -> ssl.SSLContext:
+    """Make the context of one certificate.
+
+    No ticket is ever sent: those of TLS 1.3 made Outlook hang up (chasquid#64, mox#237). The cache from which
+    TLS 1.2 clients may resume cannot be switched off from Python; it ends at 20,480 sessions of 1 KiB each.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _MINIMUM[min_version]
+    context.num_tickets = 0  # TLS 1.3
+    context.options |= (
+        ssl.OP_NO_TICKET  # TLS 1.2
+        | ssl.OP_NO_COMPRESSION
+        | ssl.OP_NO_RENEGOTIATION
+        | ssl.OP_CIPHER_SERVER_PREFERENCE
+    )
+    try:
+        with _as_file(pair.chain) as chain, _as_file(pair.key) as key:
+            context.load_cert_chain(chain, key)
+    except ssl.SSLError as error:
+        raise BadCertificate(f"OpenSSL does not take it: {error.reason or error}") from error
+    except OSError as error:
+        raise BadCertificate(f"OpenSSL cannot read it from memory: {error.strerror}") from error
+    return context
+
+
+@contextmanager
+def _as_file(content: bytes) -> Iterator[str]:
+    """Lend content a path, for Python has OpenSSL read files only. A key must not be on a disk, and a pod has none.
+
+    Linux has files in memory; elsewhere it is one in the temporary directory that has no name when it is written.
+    """
+    with os.fdopen(os.memfd_create("tls"), "w+b") if hasattr(os, "memfd_create") else TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        yield f"/dev/fd/{file.fileno()}"
+
+
+def _by_server_name(loaded: Sequence[tuple[CertificateInfo, ssl.SSLContext]]) -> ssl.SSLContext | None:
+    """Return the first context, which hands over to that of another certificate where the client asks for its name.
+
+    A wildcard stands for one label, the first (RFC 9525 §6.3); a full name comes before a wildcard, the earlier
+    certificate before a later one.
+    """
+    if not loaded:
+        return None
+    default = loaded[0][1]
+    if len(loaded) == 1:
+        return default
+    by_name: dict[str, ssl.SSLContext] = {}
+    for info, context in loaded:
+        for name in info.names:
+            by_name.setdefault(name, context)
+
+    def choose(tls: ssl.SSLObject | ssl.SSLSocket, server_name: str | None, _: ssl.SSLContext) -> None:
+        name = (server_name or "").lower().rstrip(".")
+        tls.context = by_name.get(name) or by_name.get("*." + name.partition(".")[2]) or default
+
+    default.sni_callback = choose
+    return default

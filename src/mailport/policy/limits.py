@@ -1,0 +1,57 @@
+"""PURE. How much may a client ask for? Connections, errors, slowness."""
+
+from __future__ import annotations
+
+from mailport.policy import replies
+from mailport.policy.replies import Reply
+
+GRACE_SECONDS = 30.0  # of reading before minDataRate counts: TCP needs to get up to speed
+MAX_LINE = 512  # octets with CRLF (RFC 5321 §4.5.3.1.4)
+MAX_MAIL_LINE = (
+    2048  # MAIL and RCPT: what SIZE, BODY, AUTH and SMTPUTF8 add to it (RFC 1870, 6152, 4954, 6531) and more
+)
+MAX_AUTH_LINE = 12_288  # RFC 4954 §4, for AUTH and what continues it
+_NOT_SMTP = (b"GET ", b"POST ", b"HEAD ", b"CONNECT ", b"HOST:")
+
+
+def connection(total: int, of_client: int, max_total: int, max_per_client: int) -> Reply | None:
+    """Decide on a connection beside `total` others, `of_client` of them by the same client; 0 is no limit."""
+    if max_total and total >= max_total:
+        return replies.TOO_MANY_CONNECTIONS
+    if max_per_client and of_client >= max_per_client:
+        return replies.TOO_MANY_FROM_CLIENT
+    return None
+
+
+def counts_as_error(reply: Reply, *, to_rcpt: bool, recipients: int, behind_refused_mail: bool) -> bool:
+    """Whether a reply counts towards maxErrors.
+
+    Each 5yz does, but not a 503 to what was pipelined behind a refused MAIL (one fault, not three), nor a refused RCPT
+    of a transaction that has a recipient already (a sender with many recipients must get through).
+    """
+    if reply.code < 500:
+        return False
+    if behind_refused_mail and reply.code == 503:
+        return False
+    return not (to_rcpt and reply.code == 550 and recipients > 0)
+
+
+def line_too_long(verb: bytes, length: int) -> Reply | None:
+    """Hold a command line of `length` octets, CRLF and all, to what its verb is allowed."""
+    if length <= MAX_LINE:
+        return None
+    if verb == b"AUTH":
+        return replies.AUTH_LINE_TOO_LONG if length > MAX_AUTH_LINE else None
+    if verb in (b"MAIL", b"RCPT") and length <= MAX_MAIL_LINE:
+        return None
+    return replies.LINE_TOO_LONG
+
+
+def is_not_smtp(line: bytes) -> bool:
+    """Whether a command line is a web browser's: a page may make one talk to a mail port (cross-protocol attacks)."""
+    return line[:8].upper().startswith(_NOT_SMTP)
+
+
+def too_slow(octets: int, reading_seconds: float, min_rate: int) -> bool:
+    """Whether message data has come slower than `min_rate` octets a second on average; counts only while we read."""
+    return bool(min_rate) and reading_seconds > GRACE_SECONDS and octets < min_rate * reading_seconds

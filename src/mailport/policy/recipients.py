@@ -1,0 +1,78 @@
+"""PURE. Which route takes a recipient. The first that matches, as replies.md's "Matching" has it."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from mailport.address import Address
+from mailport.model import Route
+from mailport.pattern import Pattern, parse_pattern
+
+_NO_ROUTE = 1 << 30  # behind every other
+
+
+class Router:
+    """The recipients of all routes, made ready so that an address meets only the few patterns that may match it."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        """Compile the patterns. ValueError where one is none, which validation has said before."""
+        self._plain: dict[str, int] = {}  # `anna@example.org`, `*@example.org`, `*@*` -> the first route that has it
+        self._hosted: set[str] = set()
+        globs: list[tuple[int, Pattern]] = []
+        for index, route in enumerate(routes):
+            for pattern in map(parse_pattern, route.recipients):
+                if not pattern.has_wildcard_domain:
+                    self._hosted.add(pattern.domain)
+                if pattern.is_plain:
+                    self._plain.setdefault(str(pattern), index)
+                else:
+                    globs.append((index, pattern))
+        self._globs = _by_parent(globs)
+
+    def match(self, address: Address) -> int | None:
+        """Return the index of the first route with a pattern that matches, whatever its `clients`."""
+        key, domain, plain = address.key, address.domain_key, self._plain
+        first = min(plain.get(key, _NO_ROUTE), plain.get(f"*@{domain}", _NO_ROUTE), plain.get("*@*", _NO_ROUTE))
+        if self._globs:
+            for parent in _parents(domain):
+                for index, globs in self._globs.get(parent, ()):
+                    if index >= first:
+                        break
+                    if globs.fullmatch(key):
+                        first = index
+                        break
+        return first if first != _NO_ROUTE else None
+
+    def hosts(self, domain_key: str) -> bool:
+        """Whether a pattern has this very domain, without wildcard: then an unknown mailbox is ours to deny."""
+        return domain_key in self._hosted
+
+
+def _by_parent(patterns: list[tuple[int, Pattern]]) -> dict[str, list[tuple[int, re.Pattern[str]]]]:
+    """Sort patterns by the domain below which all lies that they match: one expression for a route and such a domain.
+
+    Below a domain, routes stand in their order.
+    """
+    expressions: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for index, pattern in patterns:
+        expressions[_parent(pattern.domain)][index].append(pattern.expression)
+    return {
+        parent: [(index, re.compile("|".join(alternatives))) for index, alternatives in routes.items()]
+        for parent, routes in expressions.items()
+    }
+
+
+def _parent(glob: str) -> str:
+    """Return the whole labels a glob ends in: `example.org` of `*.example.org`; "" (the root) of `*` or `mail.*`."""
+    _, star, tail = glob.rpartition("*")
+    return tail.partition(".")[2] if star else glob
+
+
+def _parents(domain: str) -> Iterator[str]:
+    """Yield a domain and all above it, the root being ""."""
+    while domain:
+        yield domain
+        domain = domain.partition(".")[2]
+    yield domain

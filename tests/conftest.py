@@ -1,0 +1,40 @@
+"""What holds for every test: on which event loops it runs, and that none is left out unseen."""
+
+import asyncio
+import os
+from collections.abc import Callable, Generator, Mapping
+
+import hypothesis
+import pytest
+import uvloop
+
+# A deadline measures what else the machine is doing.
+hypothesis.settings.register_profile("mailport", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("mailport")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """An async test runs on asyncio, and one that is marked `both_loops` on uvloop too."""
+    loops = {"asyncio": asyncio.new_event_loop}
+    return loops | {"uvloop": uvloop.new_event_loop} if item.get_closest_marker("both_loops") else loops
+
+
+def fail_if_skipped(report: pytest.CollectReport | pytest.TestReport) -> None:
+    """In CI everything a test needs is installed (make setup), so one that is skipped proves nothing and fails."""
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and in CI nothing may be: {report.longrepr[2]}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    fail_if_skipped(report)
+    return report

@@ -1,0 +1,56 @@
+#!/bin/sh
+# Installs the programs that the tests talk to Mailport with: real clients and servers, from Debian. As root; else it
+# prints the one line to run. Starts no service, now or at the next boot.
+set -eu
+
+# swaks speaks TLS through Net::SSLeay; postfix brings smtp-source and smtp-sink; dovecot serves what Mailport wrote
+packages="postfix swaks libnet-ssleay-perl dovecot-imapd curl openssl strace"
+python3 -c 'import venv, ensurepip' 2>/dev/null || packages="$packages python3-venv"
+
+if ! command -v dpkg-query >/dev/null; then
+  echo "setup knows Debian only; install the like of: $packages"
+  [ -z "${CI:-}" ]
+  exit
+fi
+missing=
+for package in $packages; do
+  [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+  echo "the tests need$missing; to install them, run as root: make -C $(cd "$(dirname "$0")/.." && pwd) setup"
+  [ -z "${CI:-}" ] # in CI nothing may pass by being left out
+  exit
+fi
+
+# Debian starts what it installs, unless this file says no: 101 is "forbidden" (invoke-rc.d(8))
+policy=/usr/sbin/policy-rc.d
+log=$(mktemp)
+restore() {
+  rm -f "$policy" "$log"
+  [ ! -e "$policy.mailport" ] || mv "$policy.mailport" "$policy"
+}
+[ ! -e "$policy" ] || mv "$policy" "$policy.mailport"
+trap restore EXIT
+trap 'exit 1' HUP INT TERM
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+
+export DEBIAN_FRONTEND=noninteractive
+quietly() { "$@" </dev/null >"$log" 2>&1 || { cat "$log" >&2; exit 1; }; }
+echo "installing$missing"
+quietly apt-get update
+case "$missing" in
+  *postfix*) # without a main.cf, Postfix would not start: the tests write their own
+    [ -e /etc/postfix/main.cf ] || echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections
+    ;;
+esac
+# --no-remove: a machine that has another mail server keeps it, and is told so
+# shellcheck disable=SC2086 # several words are meant
+quietly apt-get install --yes --no-install-recommends --no-remove $missing
+if command -v systemctl >/dev/null; then
+  for unit in postfix dovecot; do
+    case "$missing" in *"$unit"*) quietly systemctl disable "$unit" ;; esac
+  done
+fi
