@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import subprocess
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from mailport.deliver import sync
 from mailport.deliver.sync import FolderSync
+from mailport.deliver.threads import Threads
 
 DELIVER = """
 import asyncio, os, sys
@@ -113,8 +114,9 @@ def test_no_file_is_shown_before_all_are_durable(tmp_path: Path):
     ]
 
 
-def test_those_who_come_while_a_sync_waits_share_it(monkeypatch: pytest.MonkeyPatch):
-    """A sync that has begun may have missed a rename: who comes then waits for the next one, together with all others."""
+@pytest.mark.both_loops
+async def test_those_who_come_while_a_sync_waits_share_it(monkeypatch: pytest.MonkeyPatch):
+    """A sync that has begun may have missed a rename: who comes then waits for the next one, with all the others."""
     begun, go_on, synced = threading.Event(), threading.Event(), []
 
     def slow(folder: bytes) -> None:
@@ -123,15 +125,15 @@ def test_those_who_come_while_a_sync_waits_share_it(monkeypatch: pytest.MonkeyPa
         synced.append(folder)
 
     monkeypatch.setattr(sync, "sync_folder", slow)
-    with ThreadPoolExecutor(1) as pool:
-        folders = FolderSync(pool)
-        first = folders.sync(b"new")
-        assert begun.wait(10)
-        others = [folders.sync(b"new") for _ in range(5)]
-        elsewhere = folders.sync(b"other")
-        go_on.set()
+    threads = Threads(1, "test")
+    folders = FolderSync(threads)
+    waiting = [folders.sync(b"new")]
+    assert await asyncio.to_thread(begun.wait, 10)
+    waiting += [folders.sync(folder) for folder in (b"new", b"other", b"new", b"other", b"new")]
+    given_up = folders.sync(b"new")
+    given_up.cancel()
+    go_on.set()
+    await asyncio.gather(*waiting)
+    threads.close()
 
-    assert first not in others
-    assert len(set(others)) == 1
-    assert elsewhere.done()
     assert synced == [b"new", b"new", b"other"]

@@ -138,6 +138,14 @@ async def test_never_means_that_somebody_else_makes_mailboxes(open_maildir: Open
     assert len(files(tmp_path / "default/example.org/anna/new")) == 1
 
 
+async def test_a_missing_volume_is_no_missing_recipient(open_maildir: Open):
+    """Under Never, 550 would send mail back for a fault of ours: where the claim's own folder is missing, it is 451."""
+    delivery = await open_maildir(createMailboxes="Never").open(ENVELOPE)
+
+    with pytest.raises(Unavailable):
+        await delivery.rcpt(Address.parse("anna@example.org"))
+
+
 async def test_a_removed_mailbox_is_not_made_again_under_never(open_maildir: Open, tmp_path: Path):
     """One that goes between RCPT and the end of DATA is 451, nothing is left, and the next RCPT says 550."""
     maildir = open_maildir(createMailboxes="Never")

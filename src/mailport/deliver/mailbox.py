@@ -64,6 +64,7 @@ class Mailboxes:
         try:
             return stat.S_ISDIR(os.stat(mailbox).st_mode)
         except (FileNotFoundError, NotADirectoryError):
+            os.stat(self._root)  # a volume that is not there is our fault, and not a missing recipient
             return False
 
     def make(self, mailbox: bytes) -> None:

@@ -10,10 +10,8 @@ import asyncio
 import errno
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from typing import TypeVar
 
 from mailport import model
 from mailport.address import Address
@@ -21,25 +19,21 @@ from mailport.deliver.delivery import Envelope, Receipt, Refused, Unavailable
 from mailport.deliver.mailbox import Mailboxes, NameTooLong
 from mailport.deliver.message_file import MessageFile
 from mailport.deliver.sync import FolderSync
+from mailport.deliver.threads import Threads
 
 BUFFER = 256 * 1024  # octets of a message held in memory; a shorter one goes to disk in one go, when it is complete
-WRITERS = 16  # threads; files whose fsyncs run together share the journal's commits
-SYNCERS = 4  # threads for folders, apart: writers wait for them
-
-
-T = TypeVar("T")
+THREADS = 12  # fsyncs that run together share the file system's commits; more threads get in each other's way
 
 
 class Maildir:
-    """The destination `maildir`. Its threads are its own: a volume that hangs holds up no other route."""
+    """The destination `maildir`. Its threads are its own: a volume that hangs holds up no other route's mail."""
 
     final = True
 
     def __init__(self, settings: model.Maildir, mail_root: Path) -> None:
         self.mailboxes = Mailboxes(settings, mail_root)
-        self.writers = ThreadPoolExecutor(WRITERS, "maildir-writer")
-        self.syncers = ThreadPoolExecutor(SYNCERS, "maildir-syncer")
-        self.folders = FolderSync(self.syncers)
+        self.threads = Threads(THREADS, "maildir")
+        self.folders = FolderSync(self.threads)
 
     async def open(self, _envelope: Envelope) -> MaildirDelivery:
         """Begin a delivery."""
@@ -47,8 +41,7 @@ class Maildir:
 
     async def close(self) -> None:
         """Let the threads go."""
-        self.writers.shutdown(wait=False)
-        self.syncers.shutdown(wait=False)
+        self.threads.close()
 
 
 class MaildirDelivery:
@@ -72,9 +65,12 @@ class MaildirDelivery:
         mailboxes = self._maildir.mailboxes
         try:
             mailbox = mailboxes.path(recipient)
+            exists = mailboxes.creates or await self._maildir.threads.run(lambda: mailboxes.exists(mailbox))
         except NameTooLong as error:
             raise _no_such_recipient(str(error)) from error
-        if not mailboxes.creates and not await self._in_thread(lambda: mailboxes.exists(mailbox)):
+        except OSError as error:
+            raise self._unavailable(error) from error
+        if not exists:
             raise _no_such_recipient(f"there is no {os.fsdecode(mailbox)}")
         self._files.setdefault(recipient.key, MessageFile(mailboxes, mailbox, recipient))
 
@@ -92,24 +88,33 @@ class MaildirDelivery:
     async def commit(self) -> Receipt:
         """Have every file in `new`, durably. Does first what `prepare` does, where that was not called."""
         await self._step(self._move)
+        folders = {file.new for file in self._files.values()}
+        try:
+            await asyncio.gather(*[self._maildir.folders.sync(folder) for folder in folders])
+        except OSError as error:
+            await self.abort()
+            raise self._unavailable(error) from error
         self._committed = True
         return Receipt(", ".join(os.fsdecode(file.path) for file in self._files.values()))
 
     async def abort(self) -> None:
         """Leave nothing behind: not even in `new`, while `commit` has not returned."""
         if self._begun and not self._committed:
-            await self._in_thread(self._undo)
+            await self._maildir.threads.run(self._undo)
 
     async def _step(self, work: Callable[[], None]) -> None:
         self._begun = True
-        await self._in_thread(lambda: self._do(work))
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
         try:
-            return await asyncio.wrap_future(self._maildir.writers.submit(work))
+            await self._maildir.threads.run(lambda: self._do(work))
         except OSError as error:
-            self._maildir.mailboxes.forget()  # a folder may be gone
-            raise _unavailable(error) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: OSError) -> Unavailable:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            text = "insufficient system storage, try again later"
+            return Unavailable(str(error), code=452, enhanced="4.3.1", text=text)
+        self._maildir.mailboxes.forget()  # a folder may be gone
+        return Unavailable(str(error))
 
     # --- in threads
 
@@ -149,8 +154,6 @@ class MaildirDelivery:
             self._finish()
         for file in self._files.values():
             file.move(self._size, self._lines)
-        for folder in [self._maildir.folders.sync(new) for new in {file.new for file in self._files.values()}]:
-            folder.result()
 
     def _take(self, *, last: bool) -> bytes:
         """Take what has come together, with the line ends of the disk."""
@@ -166,9 +169,3 @@ class MaildirDelivery:
 
 def _no_such_recipient(detail: str) -> Refused:
     return Refused(550, "5.1.1", "no such recipient here", reason="no_such_recipient", detail=detail)
-
-
-def _unavailable(error: OSError) -> Unavailable:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return Unavailable(str(error), code=452, enhanced="4.3.1", text="insufficient system storage, try again later")
-    return Unavailable(str(error))

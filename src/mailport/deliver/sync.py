@@ -1,10 +1,12 @@
-"""fsync of folders, off the event loop, and one for all who wait for the same folder."""
+"""fsync of folders: one for all who wait for the same folder."""
 
 from __future__ import annotations
 
+import asyncio
 import os
-from concurrent.futures import Executor, Future
 from threading import Lock
+
+from mailport.deliver.threads import Threads
 
 
 def sync_folder(folder: bytes) -> None:
@@ -17,33 +19,24 @@ def sync_folder(folder: bytes) -> None:
 
 
 class FolderSync:
-    """Syncs folders in a pool of threads.
+    """Syncs folders in threads. While one waits for a thread, all who ask for it join in.
 
-    While the sync of a folder waits for its turn, whoever asks for it too gets the same one. One that has begun is not
-    shared: it may have missed the newcomer's rename.
+    One that has begun is not joined: it may have missed the newcomer's rename.
     """
 
-    def __init__(self, pool: Executor) -> None:
-        self._pool = pool
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
         self._lock = Lock()
-        self._waiting: dict[bytes, Future[None]] = {}
+        self._waiting: dict[bytes, asyncio.Future[None]] = {}
 
-    def sync(self, folder: bytes) -> Future[None]:
-        """Return the future of a sync that begins after this call. From any thread."""
+    def sync(self, folder: bytes) -> asyncio.Future[None]:
+        """Make durable what happened in a folder before this call."""
         with self._lock:
-            future = self._waiting.get(folder)
-            if future is None:
-                future = self._waiting[folder] = Future()
-                future.set_running_or_notify_cancel()  # one waiter's cancellation must not be everyone's
-                self._pool.submit(self._sync, folder)
-            return future
+            if folder not in self._waiting:
+                self._waiting[folder] = self._threads.run(lambda: self._sync(folder))
+            return asyncio.shield(self._waiting[folder])  # from those who are cancelled, for the others
 
     def _sync(self, folder: bytes) -> None:
         with self._lock:
-            future = self._waiting.pop(folder)
-        try:
-            sync_folder(folder)
-        except OSError as error:
-            future.set_exception(error)
-        else:
-            future.set_result(None)
+            del self._waiting[folder]
+        sync_folder(folder)

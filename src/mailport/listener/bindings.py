@@ -101,7 +101,8 @@ def bind_all(spec: Spec, *, lacking_family_is_fatal: bool) -> tuple[list[Bound],
     bound: list[Bound] = []
     try:
         for listener in spec.listeners:
-            bound += [Bound(listener.name, listener.port, _listen(address, listener.port)) for address in selected]
+            # One by one, not as a list: what is open already must be known when the next one fails.
+            bound.extend(Bound(listener.name, listener.port, _listen(address, listener.port)) for address in selected)
     except BaseException:
         for one in bound:
             one.socket.close()

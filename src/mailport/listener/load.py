@@ -57,6 +57,7 @@ class Loader:
         self._destinations: dict[str, tuple[object, Destination]] = {}  # by the route's name
         self._slots: dict[str, Slots] = {}
         self._watched: list[Path] = list(places.files)
+        self._piped: list[tuple[str, bytes]] | None = None  # what stdin held, where a file is `-`
 
     def watched(self) -> list[Path]:
         """Return the files whose change calls for loading again."""
@@ -67,22 +68,29 @@ class Loader:
 
         `prepare` may add to the secrets once the document is known (--dev does).
         """
-        texts = read_files(self._places.files)
+        texts = self._read()
         found = documents.load(texts)
         gateway = found.gateway
         secrets = Secrets(
             secrets=Sources(found.secrets, self._places.secrets),
             config_maps=Sources(found.config_maps, self._places.config_maps),
         )
+        routes = tuple(self._routes(gateway.spec, found.source))
         secrets = prepare(gateway, secrets)
-        routes = tuple(self._routes(gateway.spec))
         tls = self._load_tls(gateway.spec, secrets)
         self._load_users(gateway.spec, secrets)
         self._watched = [*self._places.files, *_secret_files(gateway.spec, secrets)]
         return _assemble(gateway, _hash(texts), routes, tls, self._users)
 
-    def _routes(self, spec: Spec) -> Iterator[Route]:
+    def _read(self) -> list[tuple[str, bytes]]:
+        """Return the documents. What came from stdin cannot come again, and stays."""
+        if self._piped is None:
+            self._piped = read_files(path for path in self._places.files if str(path) == "-")
+        return [*self._piped, *read_files(path for path in self._places.files if str(path) != "-")]
+
+    def _routes(self, spec: Spec, source: str) -> Iterator[Route]:
         built: dict[str, tuple[object, Destination]] = {}
+        faults: list[Fault] = []
         for index, route in enumerate(spec.routes):
             wanted = route.deliver.destination
             known = self._destinations.get(route.name)
@@ -93,7 +101,9 @@ class Loader:
                 built[route.name] = (wanted, build(route.deliver, self._places.mail))
             except NotInThisVersion as error:
                 field, _, message = str(error).partition(": ")
-                raise Invalid([Fault(f"spec.routes[{index}].deliver.{field}", message)]) from error
+                faults.append(Fault(f"spec.routes[{index}].deliver.{field}", message, source))
+        if faults:
+            raise Invalid(faults)
         self._destinations = built
         for index, route in enumerate(spec.routes):
             yield Route(

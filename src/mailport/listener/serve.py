@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import resource
 import signal
 import sys
@@ -21,7 +22,7 @@ from mailport.listener.credentials import Checker
 from mailport.listener.load import Loader, Places
 from mailport.listener.secrets import Secrets
 from mailport.listener.server import Server
-from mailport.listener.welcome import welcome
+from mailport.listener.welcome import told, welcome
 from mailport.model import InboundSmtp, Spec
 
 EXIT_OK, EXIT_FAILED, EXIT_INVALID = 0, 1, 2
@@ -90,7 +91,8 @@ class _Serving:
                 mail=options.data / "mail",
             )
         )
-        self._stop = asyncio.Event()
+        self._stop, self._at_once = asyncio.Event(), asyncio.Event()
+        self._delay = options.shutdown_delay
         self._made: dev.Made | None = None
         self._reload_error = ""
         self._restart_required = False
@@ -98,6 +100,7 @@ class _Serving:
 
     async def run(self) -> int:
         """Load, bind, serve, drain."""
+        self._listen_to_signals()
         seen = await asyncio.to_thread(watch.look, self._loader.watched())
         config = await self._first_load()
         checker = Checker()
@@ -124,6 +127,18 @@ class _Serving:
 
     # Starting.
 
+    def _listen_to_signals(self) -> None:
+        """Take signals from the first moment: as process 1 of a pod we would not even get those we do not ask for."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._told_to_stop, self._options.shutdown_delay)
+        loop.add_signal_handler(signal.SIGINT, self._told_to_stop, 0.0)
+
+    def _told_to_stop(self, delay: float) -> None:
+        if self._stop.is_set():
+            self._at_once.set()
+        self._delay = delay
+        self._stop.set()
+
     async def _first_load(self) -> Config:
         try:
             return await asyncio.to_thread(self._loader.load, self._prepare)
@@ -136,6 +151,9 @@ class _Serving:
         if not self._options.dev:
             return secrets
         secrets, made = dev.make_missing(gateway.spec, secrets, self._options.data / "dev", datetime.now(UTC))
+        if made is not None and self._server is not None:  # a reload; the first time it is part of the welcome
+            for line in told(made):
+                self._options.said(line)
         self._made = made or self._made
         return secrets
 
@@ -154,7 +172,8 @@ class _Serving:
         except OSError as error:
             for one in bound:
                 one.socket.close()
-            raise Failed("CannotBind", f"--admin {host}:{port}: {error.strerror}") from error
+            why = os.strerror(error.errno) if error.errno else error  # asyncio's own text says the address once more
+            raise Failed("CannotBind", f"--admin {host}:{port}: {why}") from error
 
     def _say_where(self, server: Server) -> None:
         for one in server.bound:
@@ -167,31 +186,18 @@ class _Serving:
     # Serving.
 
     async def _until_stopped(self, server: Server) -> int:
-        loop = asyncio.get_running_loop()
-        at_once = asyncio.Event()
-        delay = self._options.shutdown_delay
-
-        def stop(*, wait: bool) -> None:
-            nonlocal delay
-            if self._stop.is_set():
-                at_once.set()
-            if not wait:
-                delay = 0
-            self._stop.set()
-
-        loop.add_signal_handler(signal.SIGTERM, lambda: stop(wait=True))
-        loop.add_signal_handler(signal.SIGINT, lambda: stop(wait=False))
         await self._stop.wait()
-        hurried = asyncio.create_task(at_once.wait())
-        draining = asyncio.create_task(self._drain(server, delay))
+        hurried = asyncio.create_task(self._at_once.wait())
+        draining = asyncio.create_task(self._drain(server, self._delay))
         await asyncio.wait((hurried, draining), return_when=asyncio.FIRST_COMPLETED)
         if not draining.done():
             draining.cancel()
             await asyncio.gather(draining, return_exceptions=True)
-            await server.abort()
+            await server.end_at_once()
             self._log.warning("stopped at once")
             return EXIT_FAILED
         hurried.cancel()
+        draining.result()
         return EXIT_OK
 
     async def _drain(self, server: Server, delay: float) -> None:
@@ -208,17 +214,29 @@ class _Serving:
             try:
                 config = await asyncio.to_thread(self._loader.load, self._prepare)
             except (Invalid, OSError) as error:
-                self._reload_error = str(error)
-                metrics.config_reloads("failed").inc()
-                self._log.error("configuration does not load, the last good one serves on", detail=str(error))
+                self._serve_on(str(error))
+                continue
+            except Exception:  # noqa: BLE001 - a fault of ours must not end all further reloads, unseen
+                self._log.exception("internal error")
+                self._serve_on("internal error")
                 continue
             healed, self._reload_error = bool(self._reload_error), ""
             if config.same_as(server.config) and not healed:  # a file was touched, or is watched for the first time
                 continue
             metrics.config_reloads("ok").inc()
             self._restart_required = needs_restart(server, config)
+            before = server.config
             server.use(config)
             self._use(config, at="reload")
+            in_use = {id(route.destination) for route in config.routes}
+            for route in before.routes:
+                if id(route.destination) not in in_use:
+                    await route.destination.close()
+
+    def _serve_on(self, error: str) -> None:
+        self._reload_error = error
+        metrics.config_reloads("failed").inc()
+        self._log.error("configuration does not load, the last good one serves on", detail=error)
 
     def _use(self, config: Config, *, at: str) -> None:
         metrics.serving(config.hash, {info.secret_name: info.not_after.timestamp() for info in config.certificates})

@@ -43,7 +43,7 @@ class Server:
         self.config = config
         self.checker = checker
         self.delivered = Delivered()
-        self.draining = False
+        self.draining = self.hurried = False
         self.bound: list[Bound] = []
         self.sessions: dict[Session, None] = {}  # in the order of their beginning
         self._connections = 0  # from accept on: a handshake under way counts
@@ -106,8 +106,13 @@ class Server:
         await self.abort()
         return left
 
+    async def end_at_once(self) -> None:
+        """End every session without a moment for it to read why."""
+        self.hurried = True
+        await self.abort()
+
     async def abort(self) -> None:
-        """End every session at once; a commit under way is undone or ends well."""
+        """End every session; a commit under way is undone or ends well."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -183,19 +188,20 @@ class Server:
 
     async def _serve(self, listener: str, connection: socket.socket, peer: Client) -> None:
         key = None
+        wire = Wire(asyncio.get_running_loop())
         try:
             client = await self._behind_proxy(listener, connection, peer)
             if client is None:
                 return
             key = client_key(client.address)
             self._of_client[key] += 1
-            wire = Wire(asyncio.get_running_loop())
             if await self._connect(listener, connection, client, wire):
                 await self._converse(listener, wire, client)
         except Exception:  # noqa: BLE001 - one connection's fault must not reach the others
             _log.exception("internal error", listener=listener, client=peer.text)
         finally:
-            connection.close()
+            if wire.transport is None:  # which closes its socket itself, when it has sent what is left
+                connection.close()
             self._connections -= 1
             metrics.connections(listener).dec()
             if key is not None:

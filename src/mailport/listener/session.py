@@ -52,6 +52,7 @@ class Host(Protocol):
 
     config: Config
     draining: bool
+    hurried: bool  # no time is left, not even to be read
     checker: Checker
     delivered: Delivered
 
@@ -223,7 +224,8 @@ class Session(SMTP):
     async def _leave(self) -> None:
         await self._end_transaction()
         wire = self.wire
-        if self._ending and not wire.closed and (wire.pending or not (wire.encrypted or self._said_goodbye)):
+        in_question = wire.pending or not (wire.encrypted or self._said_goodbye)  # whether our last word arrives
+        if self._ending and in_question and not wire.closed and not self.host.hurried:
             await self._let_read()
         wire.close()
 

@@ -25,7 +25,7 @@ def welcome(bound: list[Bound], config: Config, data: Path, made: Made | None) -
         yield f"  {one.address:<24}{one.listener:<16}{_described(config.listeners[one.listener])}"
     yield f"mail lands in {data / 'mail' / 'default'}/<domain>/<local part>/new/"
     if made is not None and made.users is not None:
-        yield f"user {made.user}, password {made.password} (made now, not shown again; for another remove {made.users})"
+        yield from told(made)
     elif config.spec.auth is not None:
         yield f"the user and password are those shown at the first start (for others remove {data / 'dev'})"
     example = _example_recipient(config)
@@ -35,6 +35,12 @@ def welcome(bound: list[Bound], config: Config, data: Path, made: Made | None) -
         yield f"  .venv/bin/mailport send --to {example} --server {first.address}"
         yield f"  swaks --to {example} --server {first.address}{_swaks_tls(config.listeners[first.listener])}"
     yield "Ctrl-C ends it"
+
+
+def told(made: Made) -> Iterator[str]:
+    """Yield what nobody will be told again."""
+    if made.users is not None:
+        yield f"user {made.user}, password {made.password} (made now, not shown again; for another remove {made.users})"
 
 
 def _described(options: Options) -> str:

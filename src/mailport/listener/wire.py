@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from contextlib import suppress
 from typing import cast
 
 HIGH_WATER = 128 * 1024  # octets held unread before the peer is made to wait; asyncio hands over up to 256 KiB at once
@@ -161,8 +162,8 @@ class Wire(asyncio.Protocol):
         line = self._pending[self._pos : end + 1]
         self._pos = end + 1
         if self._skipped or len(line) > limit:
-            start, self._skipped = self._skipped or line[:_START], b""
-            raise LineTooLong(start)
+            beginning, self._skipped = self._skipped or line[:_START], b""
+            raise LineTooLong(beginning)
         return line
 
     async def read(self, most: int = 0) -> bytes:
@@ -284,14 +285,16 @@ class Wire(asyncio.Protocol):
         """Send what is queued and close the writing side, so that the peer reads it all."""
         self.send()
         if self.transport is not None and not self._closed and self.transport.can_write_eof():
-            self.transport.write_eof()
+            with suppress(OSError):  # the peer has reset it, and we are told in a moment
+                self.transport.write_eof()
 
     def close(self) -> None:
         """Send what is queued and close; a peer that does not read it is cut off after CLOSE_SECONDS."""
         self.send()
         if self.transport is not None and not self._closed:
+            unsent = self.transport.get_write_buffer_size()  # asked first: asyncio's TLS forgets it as it closes
             self.transport.close()
-            if self.transport.get_write_buffer_size():
+            if unsent:
                 self._loop.call_later(CLOSE_SECONDS, self.transport.abort)
 
     def abort(self) -> None:
