@@ -93,7 +93,8 @@ class Serving:
     def messages(self, address: str) -> list[bytes]:
         """Return what lies in a mailbox, oldest first."""
         local, _, domain = address.rpartition("@")
-        return [path.read_bytes() for path in sorted((self.mail / domain / local / "new").glob("*"))]
+        new = self.mail / domain / local / "new"
+        return [path.read_bytes() for path in sorted(new.glob("*"), key=lambda path: path.stat().st_mtime_ns)]
 
     def log(self) -> list[dict[str, Any]]:
         """Return the lines of the log so far."""

@@ -102,7 +102,7 @@ def test_what_takes_longer_than_drain_seconds(tmp_path):
 
 def test_shutdown_delay(tmp_path):
     """Not ready, and serving on while load balancers notice; then it drains."""
-    with serving(tmp_path, {}, "--shutdown-delay", "1.5") as gateway, Driver(gateway.port) as client:
+    with serving(tmp_path, {}, "--shutdown-delay", "3") as gateway, Driver(gateway.port) as client:
         client.start()
         gateway.process.send_signal(signal.SIGTERM)
         eventually(lambda: gateway.get("/readyz") == (503, "draining\n"), "not ready")
