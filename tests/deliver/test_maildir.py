@@ -88,7 +88,6 @@ async def test_line_ends_may_be_cut_anywhere(maildir: Maildir, tmp_path: Path, m
         {
             "an empty message": (b"", b""),
             "no line end at the end": (b"a\r\nb", b"a\nb"),
-            "a CR at the very end, which BDAT can bring": (b"a\r\nb\r", b"a\nb\r"),
             "octets that are no text": (bytes(range(14, 256)) + b"\r\n", bytes(range(14, 256)) + b"\n"),
         }
     ),

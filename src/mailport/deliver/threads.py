@@ -15,8 +15,8 @@ T = TypeVar("T")
 class Threads:
     """At most `count` threads that belong to one owner: work that hangs holds up nobody else's.
 
-    In ThreadPoolExecutor's place, which takes so many locks for a job that a small message would cost a fifth more
-    (tests/bench/maildir_commit.py). And other than there, the caller's cancellation cancels nothing here.
+    In ThreadPoolExecutor's place, whose locks and futures make a small message half as dear again, the disk's own time
+    aside (tests/bench/maildir_commit.py on a tmpfs). And other than there, cancelling who waits cancels no work.
     """
 
     def __init__(self, count: int, name: str) -> None:

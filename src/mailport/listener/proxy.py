@@ -79,6 +79,8 @@ def parse_v1(line: bytes) -> Client | None:
     if len(words) != 6 or words[1] not in _V1_FAMILIES:
         raise BadHeader("malformed")
     version = _V1_FAMILIES[words[1]]
+    if b"%" in line:
+        raise BadHeader("an address with a zone")  # which means something on one host only
     try:
         source, destination = (ip_address(word.decode("ascii")) for word in words[2:4])
     except ValueError:

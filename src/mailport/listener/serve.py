@@ -8,12 +8,15 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
+from mailport.deliver.message_file import sweep
 from mailport.faults import Invalid
 from mailport.listener import admin, dev, log, metrics, tls, watch
 from mailport.listener.bindings import Bound, CannotBind, bind_all
@@ -113,6 +116,7 @@ class _Serving:
         for warning in warnings:
             self._log.warning(warning)
         self._say_where(server)
+        Thread(target=self._sweep, name="sweep", daemon=True).start()  # no end has to wait for it
         reloading = asyncio.create_task(self._reload_on_change(server, seen))
         try:
             return await self._until_stopped(server)
@@ -126,6 +130,16 @@ class _Serving:
                 await route.destination.close()
 
     # Starting.
+
+    def _sweep(self) -> None:
+        """Remove what deliveries of an earlier process left behind. Runs in a thread."""
+        try:
+            swept = sweep(self._options.data / "mail", time.time())
+        except OSError as error:
+            self._log.warning("unfinished mail could not be swept", detail=str(error))
+            return
+        if swept:
+            self._log.info("unfinished mail of an earlier process swept", files=swept)
 
     def _listen_to_signals(self) -> None:
         """Take signals from the first moment: as process 1 of a pod we would not even get those we do not ask for."""

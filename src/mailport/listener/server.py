@@ -241,14 +241,15 @@ class Server:
         if context is None:  # nothing can be said before the handshake
             Journal(listener, client).refused("tls_unavailable", None, "no certificate has been loaded")
             return False
+        deadline = loop.time() + HANDSHAKE_TIMEOUT
         try:
-            async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            async with asyncio.timeout_at(deadline):
                 await first_octet(connection)
             await loop.connect_accepted_socket(
                 lambda: wire,
                 connection,
                 ssl=context,
-                ssl_handshake_timeout=HANDSHAKE_TIMEOUT,
+                ssl_handshake_timeout=max(deadline - loop.time(), 0.1),
                 ssl_shutdown_timeout=CLOSE_SECONDS,
             )
         except Silent:

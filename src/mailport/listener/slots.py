@@ -56,7 +56,12 @@ class Slots:
                 while self.in_use >= self.size:
                     waiter = asyncio.get_running_loop().create_future()
                     self._waiters.append(waiter)
-                    await waiter
+                    try:
+                        await waiter
+                    except asyncio.CancelledError:
+                        if waiter.done() and not waiter.cancelled():
+                            self._wake()  # we leave in the moment of our turn: it is the next one's
+                        raise
         except TimeoutError:
-            return False
+            return self.in_use < self.size
         return True

@@ -269,14 +269,18 @@ class Wire(asyncio.Protocol):
         self.forget()
         if self.transport is None or self._closed:
             raise ConnectionResetError
-        transport = await self._loop.start_tls(
-            self.transport,
-            self,
-            context,
-            server_side=True,
-            ssl_handshake_timeout=handshake_timeout,
-            ssl_shutdown_timeout=CLOSE_SECONDS,
-        )
+        try:
+            transport = await self._loop.start_tls(
+                self.transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=handshake_timeout,
+                ssl_shutdown_timeout=CLOSE_SECONDS,
+            )
+        except BaseException:
+            self.connection_lost(None)  # asyncio does not tell those whose handshake failed
+            raise
         if transport is None:
             raise ConnectionResetError
         self.transport = transport
