@@ -13,9 +13,7 @@ from tests.tables import table
 
 # What hostile and broken senders write around dots and line ends.
 hostile = st.lists(
-    st.sampled_from(
-        (b"\r", b"\n", b".", b"\r\n", b"\r\n.", b"..", b"a", b"\xff", b"\n.\r\n", b"\r.\r", b"NOOP")
-    ),
+    st.sampled_from((b"\r", b"\n", b".", b"\r\n", b"\r\n.", b"..", b"a", b"\xff", b"\n.\r\n", b"\r.\r", b"NOOP")),
     max_size=40,
 ).map(b"".join)
 

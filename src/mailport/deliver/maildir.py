@@ -22,6 +22,7 @@ from mailport.deliver.sync import FolderSync
 from mailport.deliver.threads import Threads
 
 BUFFER = 256 * 1024  # octets of a message held in memory; a shorter one goes to disk in one go, when it is complete
+FEW = 4  # recipients whose files stay open while their message comes in; of more, each is opened for each piece
 THREADS = 8  # fsyncs that run together share the file system's commits; more threads get in each other's way
 
 
@@ -53,8 +54,7 @@ class MaildirDelivery:
     def __init__(self, maildir: Maildir) -> None:
         self._maildir = maildir
         self._files: dict[str, MessageFile] = {}  # by the recipient's key
-        self._chunks: list[bytes] = []
-        self._buffered = 0
+        self._buffer = bytearray()  # not a list of pieces: a client may make them two octets each
         self._size = self._lines = 0  # of the content on disk
         self._lock = Lock()  # one step at a time, also when nobody waits for it any more
         self._begun = self._finished = self._committed = self._over = False
@@ -75,9 +75,8 @@ class MaildirDelivery:
 
     async def write(self, chunk: bytes) -> None:
         """Keep a piece of the content, or write out what has come together."""
-        self._chunks.append(chunk)
-        self._buffered += len(chunk)
-        if self._buffered >= BUFFER:
+        self._buffer += chunk
+        if len(self._buffer) >= BUFFER:
             await self._step(self._write_out)
 
     async def prepare(self) -> None:
@@ -140,6 +139,8 @@ class MaildirDelivery:
         data = self._take()
         for file in self._files.values():
             file.write(data)
+            if len(self._files) > FEW:
+                file.pause()
 
     def _finish(self) -> None:
         data = self._take()
@@ -157,9 +158,8 @@ class MaildirDelivery:
     def _take(self) -> bytes:
         """Take what has come together, with the line ends of the disk."""
         # Every CR of content is followed by its LF (delivery.py), so that this, the quickest way, takes only those out.
-        data = b"".join(self._chunks).translate(None, b"\r")
-        self._chunks.clear()
-        self._buffered = 0
+        data = bytes(self._buffer.translate(None, b"\r"))
+        self._buffer.clear()
         self._size += len(data)
         self._lines += data.count(b"\n")
         return data

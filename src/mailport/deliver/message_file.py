@@ -50,12 +50,18 @@ class MessageFile:
         if not self.path:
             self._open()
             data = self._head + data
+        elif self._fd < 0:
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._fd, rest) :]
 
+    def pause(self) -> None:
+        """Hold no descriptor until the next `write`: a message may have many recipients, and take its time."""
+        self._close()
+
     def finish(self) -> None:
-        """Make the content durable."""
+        """Make the content durable. A `write` comes first."""
         os.fsync(self._fd)
         self._close()
 

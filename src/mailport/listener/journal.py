@@ -42,11 +42,11 @@ class Journal:
     def message(self, transaction: Transaction, reply: Reply, seconds: float) -> None:
         """Note how a message ended, `seconds` after its last octet."""
         result = "accepted" if reply.positive else "refused" if reply.permanent else "deferred"
-        route, envelope = transaction.route_names, transaction.envelope
-        metrics.messages(self._listener, route, result).inc()
+        label, envelope = transaction.route_label, transaction.envelope
+        metrics.messages(self._listener, label, result).inc()
         if reply.positive:
             metrics.message_bytes.observe(transaction.size)
-            metrics.delivery_seconds(route).observe(seconds)
+            metrics.delivery_seconds(label).observe(seconds)
         self._log.info(
             "message",
             tls=self.tls,
@@ -55,7 +55,7 @@ class Journal:
             sender=_path(envelope),
             recipients=[str(recipient) for recipient in transaction.recipients],
             size=transaction.size,
-            route=route,
+            route=transaction.route_names,
             result=result,
             reason=reply.reason or None,
             destination=[receipt.text for receipt in transaction.receipts] or None,

@@ -75,10 +75,12 @@ class Loader:
             secrets=Sources(found.secrets, self._places.secrets),
             config_maps=Sources(found.config_maps, self._places.config_maps),
         )
-        routes = tuple(self._routes(gateway.spec, found.source))
+        destinations = self._build(gateway.spec, found.source)
         secrets = prepare(gateway, secrets)
         tls = self._load_tls(gateway.spec, secrets)
         self._load_users(gateway.spec, secrets)
+        self._destinations = destinations
+        routes = tuple(self._routes(gateway.spec))
         self._watched = [*self._places.files, *_secret_files(gateway.spec, secrets)]
         return _assemble(gateway, _hash(texts), routes, tls, self._users)
 
@@ -88,7 +90,8 @@ class Loader:
             self._piped = read_files(path for path in self._places.files if str(path) == "-")
         return [*self._piped, *read_files(path for path in self._places.files if str(path) != "-")]
 
-    def _routes(self, spec: Spec, source: str) -> Iterator[Route]:
+    def _build(self, spec: Spec, source: str) -> dict[str, tuple[object, Destination]]:
+        """Return the destinations by their routes' names; those whose settings are as before stay the same."""
         built: dict[str, tuple[object, Destination]] = {}
         faults: list[Fault] = []
         for index, route in enumerate(spec.routes):
@@ -104,13 +107,15 @@ class Loader:
                 faults.append(Fault(f"spec.routes[{index}].deliver.{field}", message, source))
         if faults:
             raise Invalid(faults)
-        self._destinations = built
+        return built
+
+    def _routes(self, spec: Spec) -> Iterator[Route]:
         for index, route in enumerate(spec.routes):
             yield Route(
                 name=route.name,
                 kind=route.deliver.kind,
                 facts=RouteFacts(index, route.clients is Clients.AUTHENTICATED, route.deliver.kind in _RELAYS),
-                destination=built[route.name][1],
+                destination=self._destinations[route.name][1],
                 slots=self._slots.setdefault(route.name, Slots(route.max_concurrent)),
             )
 

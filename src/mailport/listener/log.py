@@ -7,8 +7,10 @@ the mail. What is gathered is bounded; what is lost is counted in the next line 
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
@@ -18,6 +20,7 @@ import orjson
 import structlog
 
 _MAX_LINES = 10_000
+_PATIENCE = 1.0  # seconds that an end waits for its last lines to be written
 _PAUSE = 0.05  # seconds: a line is seen by people and collectors, who do not notice
 
 
@@ -54,7 +57,7 @@ class Lines:
         self._lines: deque[str] = deque()
         self._lost = 0
         self._filled = threading.Event()
-        self._writing = threading.Lock()
+        self._writing = False
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
@@ -72,38 +75,48 @@ class Lines:
         """Leave it to the thread: structlog calls this after each line."""
 
     def close(self) -> None:
-        """Write what is left, at the end of the process."""
+        """Write what is left, at the end of the process; not for ever."""
         self._closed.set()
         self._filled.set()
-        self.write_out()
+        self._thread.join(_PATIENCE)
+
+    def wait_until_written(self) -> None:
+        """Wait a moment for what has been logged, before something else is written to the same place. Blocks."""
+        deadline = time.monotonic() + _PATIENCE
+        while (self._lines or self._writing) and time.monotonic() < deadline:
+            time.sleep(_PAUSE / 10)
 
     def _run(self) -> None:
-        while not self._closed.is_set():
+        while not self._closed.is_set() or self._lines:
             self._filled.wait()
             self._closed.wait(_PAUSE)
             self._filled.clear()
-            self.write_out()
+            self._write_out()
 
-    def write_out(self) -> None:
-        """Write what there is. Blocks."""
-        with self._writing:
-            lines = [self._lines.popleft() for _ in range(len(self._lines))]
-            if self._lost:
-                lines.append(f'{{"event": "log lines lost", "level": "warning", "count": {self._lost}}}\n')
-                self._lost = 0
-            data = "".join(lines).encode("utf-8", "backslashreplace")
+    def _write_out(self) -> None:
+        """Write what there is, by this thread alone: the others must not wait for a reader that has stopped."""
+        self._writing = True
+        lines = [self._lines.popleft() for _ in range(len(self._lines))]
+        lost, self._lost = self._lost, 0
+        if lost:
+            lines.append(f'{{"event": "log lines lost", "level": "warning", "count": {lost}}}\n')
+        data = "".join(lines).encode("utf-8", "backslashreplace")
+        try:
             while data:
-                try:
-                    data = data[os.write(self._fd, data) :]
-                except OSError:  # nobody reads: mail goes on
-                    return
+                data = data[os.write(self._fd, data) :]
+        except OSError:  # nobody reads: mail goes on
+            self._lost += data.count(b"\n")
+        self._writing = False
 
 
 def _render(_logger: object, level: str, fields: MutableMapping[str, Any]) -> str:
     """Return one line of JSON. All of structlog's steps in one, and by orjson: a line a message is no small cost."""
     fields["level"] = level
     fields["time"] = datetime.now(UTC)
-    return orjson.dumps(fields, default=str, option=orjson.OPT_UTC_Z).decode()
+    try:
+        return orjson.dumps(fields, default=str, option=orjson.OPT_UTC_Z).decode()
+    except TypeError:  # a path or a name with octets that are no text
+        return json.dumps(fields, default=str)
 
 
 def configure(*, fd: int = 2, console: bool | None = None) -> None:
@@ -127,9 +140,9 @@ def configure(*, fd: int = 2, console: bool | None = None) -> None:
 
 
 def flush() -> None:
-    """Write out what has been logged, before something else is written to the same place. Blocks."""
+    """Wait a moment for what has been logged, before something else is written to the same place. Blocks."""
     for stream in _streams:
-        stream.write_out()
+        stream.wait_until_written()
 
 
 def get() -> Log:

@@ -9,51 +9,53 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tempfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from typing import IO
 
 from mailport.address import Address
 
 KEPT_SECONDS = 6 * 3600.0  # senders try again after minutes at first, and then within hours (RFC 5321 §4.5.4.1)
-_MOST = 10_000  # pairs of sender and recipient
+_MOST = 10_000  # some 3 MiB
 _PIECE = 256 * 1024
 
 _Pair = tuple[str, str]
 
 
 class Delivered:
-    """Who has got which message, by sender and recipient."""
+    """Who has got which message, by sender, recipient and content. The oldest go first, in hours or when it is full."""
 
     def __init__(self) -> None:
-        self._digests: OrderedDict[_Pair, dict[bytes, float]] = OrderedDict()  # digest -> when it is forgotten
+        self._until: OrderedDict[tuple[_Pair, bytes], float] = OrderedDict()  # in the order in which they are forgotten
+        self._pairs: Counter[_Pair] = Counter()
 
     def remember(self, sender: Address | None, recipients: Iterable[Address], digest: bytes, now: float) -> None:
         """Note that these have the message."""
         for recipient in recipients:
             pair = _pair(sender, recipient)
-            self._digests.setdefault(pair, {})[digest] = now + KEPT_SECONDS
-            self._digests.move_to_end(pair)
-        while len(self._digests) > _MOST:
-            self._digests.popitem(last=False)
+            if (pair, digest) not in self._until:
+                self._pairs[pair] += 1
+            self._until[pair, digest] = now + KEPT_SECONDS
+            self._until.move_to_end((pair, digest))
+        while len(self._until) > _MOST:
+            self._forget_first()
 
     def may_have(self, sender: Address | None, recipients: Iterable[Address], now: float) -> bool:
         """Whether one of these got some message of this sender in such a way; which one, its content tells."""
-        return bool(self._digests) and any(self._of(_pair(sender, recipient), now) for recipient in recipients)
+        while self._until and next(iter(self._until.values())) <= now:
+            self._forget_first()
+        return bool(self._pairs) and any(_pair(sender, recipient) in self._pairs for recipient in recipients)
 
     def has(self, sender: Address | None, recipient: Address, digest: bytes, now: float) -> bool:
         """Whether this one has the message."""
-        return digest in self._of(_pair(sender, recipient), now)
+        return self._until.get((_pair(sender, recipient), digest), now) > now
 
-    def _of(self, pair: _Pair, now: float) -> dict[bytes, float]:
-        digests = self._digests.get(pair)
-        if digests is None:
-            return {}
-        for digest in [digest for digest, until in digests.items() if until <= now]:
-            del digests[digest]
-        if not digests:
-            del self._digests[pair]
-        return digests
+    def _forget_first(self) -> None:
+        (pair, _), _ = self._until.popitem(last=False)
+        self._pairs[pair] -= 1
+        if not self._pairs[pair]:
+            del self._pairs[pair]
 
 
 def _pair(sender: Address | None, recipient: Address) -> _Pair:
@@ -105,5 +107,6 @@ class Scratch:
     async def close(self) -> None:
         """Let go of it."""
         if self._file is not None:
-            await asyncio.to_thread(self._file.close)
-            self._file = None
+            file, self._file = self._file, None
+            with suppress(OSError):  # what could not be written has been noticed before
+                await asyncio.to_thread(file.close)

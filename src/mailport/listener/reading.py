@@ -14,7 +14,7 @@ class TooSlow(Exception):  # noqa: N818 - what the client is
 
 
 class Reader:
-    """Reads one message, or one chunk, and times it: what a destination takes does not count, only the client."""
+    """Reads one message, in however many chunks, and times it: what a destination takes does not count."""
 
     __slots__ = ("_clock", "_limits", "_octets", "_seconds", "_wire")
 
@@ -36,6 +36,14 @@ class Reader:
             data = await wire.read(most)
             self._seconds += self._clock() - began
         self._octets += len(data)
+        self._judge()
+        return data
+
+    def waited(self, seconds: float) -> None:
+        """Count the time that the client took for its next BDAT. Raises TooSlow."""
+        self._seconds += seconds
+        self._judge()
+
+    def _judge(self) -> None:
         if limits.too_slow(self._octets, self._seconds, self._limits.min_data_rate):
             raise TooSlow
-        return data

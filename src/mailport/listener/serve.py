@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, NoReturn
 
 from mailport.deliver.message_file import sweep
 from mailport.faults import Invalid
@@ -99,6 +99,7 @@ class _Serving:
         self._made: dev.Made | None = None
         self._reload_error = ""
         self._restart_required = False
+        self._closing: set[asyncio.Task[None]] = set()  # destinations that a reload has left behind
         self._server: Server | None = None
 
     async def run(self) -> int:
@@ -126,8 +127,18 @@ class _Serving:
             if runner is not None:
                 await runner.cleanup()
             checker.close()
+            for closing in self._closing:
+                closing.cancel()
             for route in server.config.routes:
                 await route.destination.close()
+            if server.stuck:
+                self._leave_at_once(len(server.stuck))
+
+    def _leave_at_once(self, sessions: int) -> NoReturn:
+        """End without those that hang in a destination, which no asking ends. What they left is swept one day."""
+        self._log.error("ended with deliveries that hang", sessions=sessions)
+        log.flush()
+        os._exit(EXIT_FAILED)
 
     # Starting.
 
@@ -226,26 +237,29 @@ class _Serving:
     async def _reload_on_change(self, server: Server, seen: watch.Look) -> None:
         async for _ in watch.changes(self._loader.watched, seen):
             try:
-                config = await asyncio.to_thread(self._loader.load, self._prepare)
+                await self._reload(server)
             except (Invalid, OSError) as error:
                 self._serve_on(str(error))
-                continue
             except Exception:  # noqa: BLE001 - a fault of ours must not end all further reloads, unseen
                 self._log.exception("internal error")
                 self._serve_on("internal error")
-                continue
-            healed, self._reload_error = bool(self._reload_error), ""
-            if config.same_as(server.config) and not healed:  # a file was touched, or is watched for the first time
-                continue
-            metrics.config_reloads("ok").inc()
-            self._restart_required = needs_restart(server, config)
-            before = server.config
-            server.use(config)
-            self._use(config, at="reload")
-            in_use = {id(route.destination) for route in config.routes}
-            for route in before.routes:
-                if id(route.destination) not in in_use:
-                    await route.destination.close()
+
+    async def _reload(self, server: Server) -> None:
+        config = await asyncio.to_thread(self._loader.load, self._prepare)
+        healed, self._reload_error = bool(self._reload_error), ""
+        if config.same_as(server.config) and not healed:  # a file was touched, or is watched for the first time
+            return
+        metrics.config_reloads("ok").inc()
+        self._restart_required = needs_restart(server, config)
+        before = server.config
+        server.use(config)
+        self._use(config, at="reload")
+        in_use = {id(route.destination) for route in config.routes}
+        for route in before.routes:
+            if id(route.destination) not in in_use:
+                closing = asyncio.create_task(server.close_when_unused(route.destination))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
 
     def _serve_on(self, error: str) -> None:
         self._reload_error = error

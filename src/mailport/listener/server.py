@@ -11,7 +11,9 @@ import errno
 import socket
 from collections import Counter
 from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv6Address
 
+from mailport.deliver.delivery import Destination
 from mailport.listener import log, metrics
 from mailport.listener.bindings import Bound
 from mailport.listener.config import Config, Options
@@ -28,11 +30,15 @@ from mailport.policy.replies import Reply
 
 _ACCEPTS_AT_ONCE = 64  # a turn of the loop: sessions that are open get theirs too
 _PAUSE_AFTER_FAILURE = 0.2  # seconds, when there is no descriptor left: asking again at once would only burn the CPU
+_ABORT_SECONDS = 3.0  # for what is aborted to be undone: less than a pod's last five seconds
+_LOOK_AGAIN = 1.0  # seconds
 _LAST_WORDS = 256  # refused clients at once that are waited for until they have read why
 _LAST_WORDS_SECONDS = 2.0
 _NO_ROOM = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 _log = log.get()
+
+Address = IPv4Address | IPv6Address
 
 
 class Server:
@@ -44,10 +50,11 @@ class Server:
         self.checker = checker
         self.delivered = Delivered()
         self.draining = self.hurried = False
+        self.stuck: set[asyncio.Task[None]] = set()  # sessions that a hanging destination keeps from ending
         self.bound: list[Bound] = []
         self.sessions: dict[Session, None] = {}  # in the order of their beginning
         self._connections = 0  # from accept on: a handshake under way counts
-        self._of_client: Counter[object] = Counter()
+        self._of_client: Counter[Address] = Counter()
         self._options = dict(config.listeners)
         self._tasks: set[asyncio.Task[None]] = set()
         self._saying_why = 0
@@ -106,6 +113,16 @@ class Server:
         await self.abort()
         return left
 
+    async def close_when_unused(self, destination: Destination) -> None:
+        """Close a destination that has left the configuration, when the last transaction on its way there has ended."""
+        while self._is_in_use(destination):  # noqa: ASYNC110 - an event would have to be set by each message's end
+            await asyncio.sleep(_LOOK_AGAIN)
+        await destination.close()
+
+    def _is_in_use(self, destination: Destination) -> bool:
+        transactions = (session.transaction for session in self.sessions)
+        return any(one is not None and one.goes_to(destination) for one in transactions)
+
     async def end_at_once(self) -> None:
         """End every session without a moment for it to read why."""
         self.hurried = True
@@ -113,10 +130,11 @@ class Server:
 
     async def abort(self) -> None:
         """End every session; a commit under way is undone or ends well."""
-        tasks = list(self._tasks)
+        tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            _, self.stuck = await asyncio.wait(tasks, timeout=_ABORT_SECONDS)
 
     def _turn_away_backlog(self, one: Bound) -> None:
         """Those that the kernel has let in already hear why they must come again."""
@@ -164,13 +182,17 @@ class Server:
     def _open(self, listener: str, connection: socket.socket, peer: Client) -> None:
         """Take on a connection, or turn it away."""
         metrics.connections_total(listener).inc()
-        if self.options(listener).trusted_proxies is None and (refusal := self._refusal(peer)) is not None:
+        proxied = self.options(listener).trusted_proxies is not None
+        if not proxied and (refusal := self._refusal(peer)) is not None:
             self._turn_away(listener, connection, peer, refusal)
             return
         self._connections += 1
         metrics.connections(listener).inc()
         self._idle.clear()
-        task = asyncio.get_running_loop().create_task(self._serve(listener, connection, peer))
+        key = None
+        if not proxied:  # counted at once: sixty-four of them may come in one turn of the loop
+            key = self._count(peer)
+        task = asyncio.get_running_loop().create_task(self._serve(listener, connection, peer, key))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -186,15 +208,19 @@ class Server:
             bounds.max_connections_per_client,
         )
 
-    async def _serve(self, listener: str, connection: socket.socket, peer: Client) -> None:
-        key = None
+    def _count(self, client: Client) -> Address:
+        key = client_key(client.address)
+        self._of_client[key] += 1
+        return key
+
+    async def _serve(self, listener: str, connection: socket.socket, peer: Client, key: Address | None) -> None:
         wire = Wire(asyncio.get_running_loop())
         try:
             client = await self._behind_proxy(listener, connection, peer)
             if client is None:
                 return
-            key = client_key(client.address)
-            self._of_client[key] += 1
+            if key is None:
+                key = self._count(client)
             if await self._connect(listener, connection, client, wire):
                 await self._converse(listener, wire, client)
         except Exception:  # noqa: BLE001 - one connection's fault must not reach the others
@@ -223,6 +249,8 @@ class Server:
             return None
         except Silent:
             return None
+        if client.health_check:  # by a trusted proxy, and it can send nothing: the list is about senders
+            return client
         self._connections -= 1  # this one is not to be counted against itself
         refusal = self._refusal(client)
         self._connections += 1

@@ -78,6 +78,7 @@ class Session(SMTP):
         self.session = Greeting(self.loop)
         self.user: str | None = None
         self.transaction: Transaction | None = None
+        self._reader_of_message: Reader | None = None  # from DATA or the first BDAT on
         self.awaits_command = False
         self._ending = self._said_goodbye = False
         self._seen = host.config  # the configuration that this session has been held against
@@ -126,9 +127,12 @@ class Session(SMTP):
             if self.host.draining and self.transaction is None and not self.wire.pending:
                 self.reply(replies.DRAINING)  # idle by now: the others were told when draining began
                 return
+            if not self.wire.pending:  # the client waits: what comes next was not pipelined
+                self._behind_refused_mail = False
             # From our last reply to the end of the next line: octets that trickle in do not move it.
             self.wire.set_deadline(self.host.config.spec.limits.command_timeout_seconds)
             self.awaits_command = True
+            began = self.loop.time()
             try:
                 line = await self.wire.readline(limits.MAX_AUTH_LINE)
             except LineTooLong as error:
@@ -137,6 +141,8 @@ class Session(SMTP):
                 continue
             finally:
                 self.awaits_command = False
+            if self._reader_of_message is not None:
+                self._reader_of_message.waited(self.loop.time() - began)
             await self._command(line)
 
     async def _command(self, line: bytes) -> None:
@@ -144,7 +150,9 @@ class Session(SMTP):
         verb = verb.upper()
         try:
             if (refusal := self._gate(verb, line, len(line))) is not None:
-                self.reply(refusal)
+                chunk, _ = command.bdat(argument) if verb == b"BDAT" else (None, False)
+                if chunk is None or refusal.close or await self._take_chunk(chunk, None):
+                    self.reply(refusal)
                 return
             await _VERBS[verb](self, argument.strip(b" \t"))
         except LineTooLong:  # of an AUTH exchange
@@ -177,7 +185,7 @@ class Session(SMTP):
         if host.draining and self.transaction is None:
             return replies.DRAINING
         if host.config is not self._seen:
-            if not host.config.access.admits(self.client.address):
+            if not (self.client.health_check or host.config.access.admits(self.client.address)):
                 return replies.ACCESS_REVOKED
             self._seen, self._options = host.config, host.options(self.listener)
         if (too_long := limits.line_too_long(verb, length)) is not None:
@@ -222,12 +230,18 @@ class Session(SMTP):
         self.reply(replies.AUTH_NOT_BASE64)
 
     async def _leave(self) -> None:
-        await self._end_transaction()
+        wire = self.wire
+        try:
+            await self._end_transaction()
+            await self._say_last_word()
+        finally:
+            wire.close()
+
+    async def _say_last_word(self) -> None:
         wire = self.wire
         in_question = wire.pending or not (wire.encrypted or self._said_goodbye)  # whether our last word arrives
         if self._ending and in_question and not wire.closed and not self.host.hurried:
             await self._let_read()
-        wire.close()
 
     async def _let_read(self) -> None:
         """Close the writing side and wait for the client's, a moment: a reset would overtake our last reply."""
@@ -241,6 +255,7 @@ class Session(SMTP):
 
     async def _end_transaction(self) -> None:
         transaction, self.transaction = self.transaction, None
+        self._reader_of_message = None
         self._chunk_failed = False
         if transaction is not None:
             await transaction.abort()
@@ -388,6 +403,7 @@ class Session(SMTP):
         if config.users is None:
             reply, result = replies.AUTH_UNAVAILABLE, "unavailable"
         else:
+            self.wire.send()  # nothing that was pipelined before waits for a hash
             try:
                 if await self.host.checker.check(config.users, client_key(self.client.address), user, claim.password):
                     reply, result = replies.AUTHENTICATED, "ok"
@@ -491,6 +507,8 @@ class Session(SMTP):
         if refusal is not None or route is None:
             self.reply(refusal or replies.RELAY_DENIED, f"recipient {recipient}", to_rcpt=True)
             return
+        if route.slots.full:
+            self.wire.send()  # answers to what came before do not wait with this one
         reply = await transaction.add(recipient, route)
         if reply is replies.RECIPIENT_OK:
             self.wire.write(reply.line)
@@ -506,6 +524,8 @@ class Session(SMTP):
         if argument:
             self.reply(replies.NO_ARGUMENT)
             return
+        if transaction.must_wait:
+            self.wire.send()
         if (refusal := await transaction.begin(self._received(transaction))) is not None:
             self.reply(refusal)
             await self._end_transaction()
@@ -513,7 +533,7 @@ class Session(SMTP):
         self.wire.write(replies.SEND_DATA.line)
         frame = DotStuffed()
         rest: bytes | None = None
-        reader = self._reader_of_message()
+        reader = self._reader_of_message = self._new_reader()
         while rest is None:
             content, rest = frame.feed(await reader.read())
             if content:
@@ -524,7 +544,7 @@ class Session(SMTP):
         self.wire.unread(rest)
         await self._finish(transaction)
 
-    def _reader_of_message(self) -> Reader:
+    def _new_reader(self) -> Reader:
         return Reader(self.wire, self.host.config.spec.limits, self.loop.time)
 
     def _out_of_sequence(self, transaction: Transaction | None) -> Reply:
@@ -544,7 +564,10 @@ class Session(SMTP):
             refusal = replies.CHUNK_OUT_OF_PLACE if self._chunk_failed else self._out_of_sequence(transaction)
             transaction = None
         elif not transaction.begun:
+            if transaction.must_wait:
+                self.wire.send()
             refusal = await transaction.begin(self._received(transaction))
+            self._reader_of_message = self._new_reader()  # one for all chunks: they are one message to minDataRate
         if refusal is not None:
             transaction = None
         if not await self._take_chunk(size, transaction):
@@ -565,7 +588,9 @@ class Session(SMTP):
 
     async def _take_chunk(self, size: int, transaction: Transaction | None) -> bool:
         """Read `size` octets; without a transaction they are dropped. False: the session has been ended."""
-        reader = self._reader_of_message()
+        reader = self._reader_of_message
+        if reader is None or transaction is None:
+            reader = self._new_reader()
         dropped = 0
         while size > 0:
             data = await reader.read(size)
@@ -609,12 +634,16 @@ class Session(SMTP):
         self.wire.send()  # replies to what was pipelined in front of it: committing may take a while
         began = time.perf_counter()  # uvloop's clock has milliseconds only
         reply = await transaction.finish()
-        self.transaction = None
-        self.journal.message(transaction, reply, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
         if reply.positive:
-            self.wire.write(reply.line)
+            self.wire.write(reply.line)  # before all else: from here on nothing may turn a delivered message into a 451
         else:
             self.reply(reply, transaction.detail)
+        self.transaction = self._reader_of_message = None
+        try:
+            self.journal.message(transaction, reply, seconds)
+        except Exception:  # noqa: BLE001 - the client has its answer, and must not hear a second one
+            self.journal.fault("internal error", id=transaction.envelope.id)
 
     async def _give_up(self, transaction: Transaction | None, reply: Reply) -> None:
         if transaction is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 
 class Slots:
@@ -16,9 +17,14 @@ class Slots:
         self.in_use = 0
         self._waiters: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def full(self) -> bool:
+        """Whether one has to wait."""
+        return self.in_use >= self.size
+
     async def free(self, seconds: float) -> bool:
         """Wait until there is a slot, and leave it; False where there was none in `seconds`."""
-        if self.in_use < self.size:
+        if not self.full:
             return True
         if await self._wait(seconds):
             self._wake()  # it was not taken: the next one's turn
@@ -27,7 +33,7 @@ class Slots:
 
     async def take(self, seconds: float) -> bool:
         """Take a slot; False where none came free in `seconds`."""
-        if self.in_use >= self.size and not await self._wait(seconds):
+        if self.full and not await self._wait(seconds):
             return False
         self.in_use += 1
         return True
@@ -53,7 +59,7 @@ class Slots:
     async def _wait(self, seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds):
-                while self.in_use >= self.size:
+                while self.full:
                     waiter = asyncio.get_running_loop().create_future()
                     self._waiters.append(waiter)
                     try:
@@ -61,7 +67,9 @@ class Slots:
                     except asyncio.CancelledError:
                         if waiter.done() and not waiter.cancelled():
                             self._wake()  # we leave in the moment of our turn: it is the next one's
+                        with suppress(ValueError):
+                            self._waiters.remove(waiter)
                         raise
         except TimeoutError:
-            return self.in_use < self.size
+            return not self.full
         return True

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mailport.address import Address
-from mailport.deliver.delivery import Delivery, Envelope, Receipt, Refused, Unavailable
+from mailport.deliver.delivery import Delivery, Destination, Envelope, Receipt, Refused, Unavailable
 from mailport.listener import log
 from mailport.listener.config import Config, Route
 from mailport.listener.framing import Newlines
@@ -94,17 +94,35 @@ class Transaction:
         return "+".join(leg.route.name for leg in self._legs.values()) or "none"
 
     @property
+    def route_label(self) -> str:
+        """The route, for the metrics: of several, not each combination, which a client could make without end."""
+        return "several" if len(self._legs) > 1 else self.route_names
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether a route has no place free just now."""
+        return any(leg.route.slots.full for leg in self._legs.values())
+
+    def goes_to(self, destination: Destination) -> bool:
+        """Whether this is on its way to a destination."""
+        return any(leg.route.destination is destination for leg in self._legs.values())
+
+    @property
     def begun(self) -> bool:
         """Whether content is expected: after DATA or the first BDAT."""
         return self._header is not None
 
     @property
     def drop_limit_passed(self) -> bool:
-        """Whether more was thrown away than a client may send for nothing."""
-        return self._dropped > self.config.drop_limit
+        """Whether more of a message that is too large was thrown away than a client may send for nothing.
+
+        Without a limit a refusal for another reason is worth the wait: cut off, the client would come again.
+        """
+        return bool(self.config.size_limit) and self._dropped > self.config.drop_limit
 
     async def add(self, recipient: Address, route: Route) -> Reply:
         """Answer RCPT: the destination may have a word in it."""
+        self.detail = ""
         if not await route.slots.free(SLOT_WAIT):
             return replies.ROUTE_BUSY
         leg = self._legs.get(route.facts.number)
@@ -173,7 +191,7 @@ class Transaction:
             await self.take(rest)
         if self.failure is None and self._scratch is not None:
             await self._skip_who_has_it(self._scratch)
-        if self.failure is None and self._header is not None and not (self._header.done and not self._trace_pending):
+        if self.failure is None and self._header is not None and (not self._header.done or self._trace_pending):
             await self._pass_on(b"", last=True)
         if self.failure is None:
             await self._commit()

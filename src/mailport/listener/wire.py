@@ -12,7 +12,7 @@ import ssl
 from contextlib import suppress
 from typing import cast
 
-HIGH_WATER = 128 * 1024  # octets held unread before the peer is made to wait; asyncio hands over up to 256 KiB at once
+HIGH_WATER = 16 * 1024  # octets held unread before the peer is made to wait; the loop hands over up to 256 KiB at once
 
 _START = 64  # octets of a line that is too long, which tell whose it was
 
@@ -161,6 +161,8 @@ class Wire(asyncio.Protocol):
             start = self._pos + unread
         line = self._pending[self._pos : end + 1]
         self._pos = end + 1
+        if self._pos == len(self._pending):  # an idle session keeps nothing
+            self._pending, self._pos = b"", 0
         if self._skipped or len(line) > limit:
             beginning, self._skipped = self._skipped or line[:_START], b""
             raise LineTooLong(beginning)
@@ -188,11 +190,13 @@ class Wire(asyncio.Protocol):
 
     async def _more(self) -> None:
         """Send what waits to be sent, then wait until something arrives."""
+        before = len(self._pending) - self._pos
         if self._out:
             self.send()
             if self._drained is not None:
                 await self._drained
-        before = len(self._pending) - self._pos
+                if len(self._pending) - self._pos != before:  # it came while we waited to be read
+                    return
         if self._eof:
             raise Closed
         if self._paused and self.transport is not None:
@@ -243,8 +247,6 @@ class Wire(asyncio.Protocol):
         if self._drained is not None:
             await self._drained
 
-    drain = flush  # StreamWriter's name for it, which aiosmtpd uses
-
     def send(self) -> None:
         """Send what is queued, without waiting."""
         if self._out and not self._closed and self.transport is not None:
@@ -279,6 +281,7 @@ class Wire(asyncio.Protocol):
                 ssl_shutdown_timeout=CLOSE_SECONDS,
             )
         except BaseException:
+            self.abort()
             self.connection_lost(None)  # asyncio does not tell those whose handshake failed
             raise
         if transport is None:

@@ -6,7 +6,7 @@ The table is the contract's: docs/replies.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,6 @@ class Reply:
     def positive(self) -> bool:
         """Whether the command did what it was asked to."""
         return self.code < 400
-
-    def saying(self, text: str) -> Reply:
-        """Return the same reply with another text."""
-        return replace(self, text=text)
 
 
 # Connection: in place of the greeting, or out of the blue.
@@ -113,9 +109,6 @@ UNSAFE_ADDRESS = Reply(553, "5.1.3", "this form of address is not allowed", "uns
 NEEDS_SMTPUTF8 = Reply(553, "5.6.7", "a non-ASCII address needs SMTPUTF8", "smtputf8")  # RFC 6531 §3.5
 OTHER_ROUTE = Reply(452, "4.5.3", "send this recipient in another transaction", "other_route")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "too many recipients", "max_recipients")  # RFC 5321 §4.5.3.1.10
-DESTINATION_UNAVAILABLE = Reply(
-    451, "4.3.0", "the destination is not available, try again later", "destination_unavailable"
-)
 ROUTE_BUSY = Reply(451, "4.3.2", "busy, try again later", "route_busy")
 
 # Message.
