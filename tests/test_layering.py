@@ -25,11 +25,11 @@ class Layer(NamedTuple):
 # deliver and policy never meet, nor do listener and operator.
 LAYERS = {
     "commands": Layer(
-        ("mailport.__main__", "mailport.hash_password", "mailport.send", "mailport.validate"),
+        ("mailport.__main__", "mailport.hash_password", "mailport.render", "mailport.send", "mailport.validate"),
         frozenset({"listener", "operator", "deliver", "policy", "base"}),
     ),
     "listener": Layer(("mailport.listener",), frozenset({"deliver", "policy", "base"})),
-    "operator": Layer(("mailport.operator",), frozenset({"deliver", "policy", "base"})),
+    "operator": Layer(("mailport.operator",), frozenset({"base"})),
     "deliver": Layer(("mailport.deliver",), frozenset({"base"})),
     "policy": Layer(("mailport.policy",), frozenset({"base"}), pure=True),
     "base": Layer(("mailport",), pure=True),  # model, address, documents and whatever else is not named above

@@ -1,4 +1,4 @@
-"""The commands: `mailport serve`, `validate`, `hash-password`, `send`."""
+"""The commands: `mailport serve`, `validate`, `render`, `hash-password`, `send`."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
     _add_validate(commands)
+    _add_render(commands)
     _add_hash_password(commands)
     _add_send(commands)
     return parser
@@ -145,6 +146,37 @@ def _validate(options: argparse.Namespace) -> int:
     from mailport.validate import validate  # noqa: PLC0415
 
     return validate(options.file, out=sys.stdout, err=sys.stderr)
+
+
+def _add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands,
+        "render",
+        "print the Kubernetes objects that the operator would apply, as YAML",
+        "mailport render -f mx.yaml --namespace mail | kubectl apply --server-side -f -",
+    )
+    _add_files(parser, "an InboundSmtp; may be given several times, and - is stdin")
+    parser.add_argument(
+        "--listener-image",
+        metavar="REF",
+        default=os.environ.get("MAILPORT_LISTENER_IMAGE", f"mailport:{__version__}"),
+        help=f"image of the listener where the document names none (default: mailport:{__version__})",
+    )
+    parser.add_argument(
+        "--namespace",
+        metavar="NS",
+        default=os.environ.get("MAILPORT_NAMESPACE"),
+        help="namespace of the objects where the document names none (default: left to kubectl)",
+    )
+    parser.set_defaults(run=_render)
+
+
+def _render(options: argparse.Namespace) -> int:
+    from mailport.operator.circumstances import Circumstances  # noqa: PLC0415
+    from mailport.render import render  # noqa: PLC0415
+
+    given = Circumstances(listener_image=options.listener_image)
+    return render(options.file, options.namespace, given, out=sys.stdout, err=sys.stderr)
 
 
 def _add_hash_password(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,4 +1,4 @@
-"""PURE. Text of YAML or JSON into plain values: objects, lists, texts, numbers, booleans, null.
+"""PURE. Text of YAML or JSON into plain values: objects, lists, texts, numbers, booleans, null; and back into YAML.
 
 Of YAML only the events are used. So nothing is built that was not asked for: no aliases that unfold, no tags, no `on`,
 `yes`, dates or base-60 numbers of YAML 1.1; and a duplicate key is found where it stands.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
 
 import yaml
@@ -41,6 +41,29 @@ def read(content: bytes) -> list[Any]:
         except ValueError:
             pass  # flow style of YAML begins so too; and YAML's reader knows the line of what is wrong
     return [document for document in _Yaml(text).documents() if document is not None]
+
+
+def dump(documents: Iterable[Any]) -> str:
+    """Write documents as YAML that kubectl, Helm and `read` take for the same values, keys in their own order."""
+    return yaml.dump_all(documents, Dumper=_Dumper, explicit_start=True, sort_keys=False, width=math.inf)
+
+
+# Plain texts that some YAML reader takes for a number or a boolean, and PyYAML does not: 1e3, 0o17, y
+_AMBIGUOUS = re.compile(r"[-+.]*[0-9].*|[yYnN]")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as blocks, no anchors, and quotes rather once too often."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's own signature
+        return True
+
+    def text(self, value: str) -> yaml.ScalarNode:
+        style = "|" if "\n" in value else '"' if _AMBIGUOUS.fullmatch(value) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.text)
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,0 +1,1 @@
+"""The operator: what an InboundSmtp becomes in Kubernetes."""

@@ -1,0 +1,1 @@
+"""Tests of mailport.operator."""  # noqa: A005 - tests.operator, which shadows nothing

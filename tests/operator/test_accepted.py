@@ -1,0 +1,75 @@
+"""What is valid and cannot be served in Kubernetes, by the condition's reason."""
+
+from dataclasses import replace
+
+import pytest
+
+from mailport.faults import Fault
+from mailport.operator import configuration
+from mailport.operator.accepted import Refusal, refusals
+from mailport.operator.configuration import FORMAT
+from tests.operator.making import CORPUS, GIVEN, gateway, read
+from tests.tables import table
+
+LONG = [f"{'a' * 64}@{'b' * 60}.{'c' * 60}.x{number:03}.example.org" for number in range(100)]
+
+
+@pytest.mark.parametrize(
+    "spec, reason, fault",
+    table(
+        {
+            "addresses of a node, in a pod's own network": (
+                {"network": {"bindAddresses": ["192.0.2.25"]}},
+                "BindAddressUnavailable",
+                "spec.network.bindAddresses: a pod has none of a node's addresses: needs spec.network.hostNetwork",
+            ),
+            "a format of a later version": (
+                {"pod": {"configFormat": 2}},
+                "UnsupportedField",
+                "spec.pod.configFormat: the listener's configuration is written in format 1 here",
+            ),
+        }
+    ),
+)
+def test_it_is_refused_for_that_reason_alone(spec, reason, fault):
+    """With the path and the words that status shows."""
+    found = [(refusal.reason, str(refusal.fault)) for refusal in refusals(gateway(**spec), GIVEN)]
+
+    assert found == [(reason, fault)]
+
+
+def test_more_than_a_config_map_holds_is_refused_before_the_api_server_does():
+    """With the size, in bytes."""
+    routes = [{"name": f"r{number}", "recipients": LONG, "deliver": {"discard": {}}} for number in range(64)]
+    made = gateway(routes=routes)
+    size = len(configuration.render(made, FORMAT))
+
+    assert list(refusals(made, GIVEN)) == [
+        Refusal(
+            "ConfigTooLarge",
+            Fault("spec", f"the listener's configuration is {size} bytes, and a ConfigMap holds 1048576"),
+        )
+    ]
+
+
+def test_the_operators_own_option_may_ask_for_an_unknown_format_too():
+    """--listener-format is held to the same."""
+    assert [refusal.reason for refusal in refusals(gateway(), replace(GIVEN, listener_format=9))] == [
+        "UnsupportedField"
+    ]
+
+
+def test_addresses_of_a_node_are_there_on_its_network():
+    """With hostNetwork they can be bound."""
+    network = {"bindAddresses": ["192.0.2.25"], "hostNetwork": True}
+
+    assert not list(refusals(gateway(network=network), GIVEN))
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_good_documents_are_accepted(path):
+    """All but those that bind addresses of their own host."""
+    made = read(path)
+    own_host = bool(made.spec.network.bind_addresses) and not made.spec.network.host_network
+
+    assert [refusal.reason for refusal in refusals(made, GIVEN)] == ["BindAddressUnavailable"] * own_host
