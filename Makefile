@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help run setup check unit test bench lock
+.PHONY: help run setup kube check unit test bench lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
@@ -14,6 +14,9 @@ run: ## serve examples/local.yaml on this machine, mail into ./var/mail; Ctrl-C 
 
 setup: ## install the programs that the tests use (Debian, as root)
 	@tools/setup.sh
+
+kube: ## build the Kubernetes that tests/kube runs, once (a quarter of an hour), into the user's cache folder
+	@tools/kube.sh $(ARGS)
 
 check: ## ruff, mypy and the layering test
 	@tools/venv.sh dev
@@ -29,6 +32,7 @@ unit: ## the fast tests, in under a minute
 test: ## setup, check and every test
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory kube
 	$(BIN)/pytest
 
 bench: ## Mailport beside smtp-sink, stock aiosmtpd and Postfix (ARGS=--quick for a first look)

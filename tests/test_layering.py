@@ -38,8 +38,8 @@ LAYERS = {
 # What a pure module may import of the standard library: nothing that varies (clock, chance, environment) or acts.
 PURE = {
     "__future__", "abc", "base64", "binascii", "bisect", "collections", "contextlib", "dataclasses", "datetime",
-    "decimal", "email", "enum", "fractions", "functools", "hashlib", "hmac", "ipaddress", "itertools", "json", "math",
-    "operator", "re", "string", "struct", "types", "typing", "unicodedata", "urllib.parse",
+    "decimal", "email", "enum", "fractions", "functools", "hashlib", "hmac", "io", "ipaddress", "itertools", "json",
+    "math", "operator", "re", "string", "struct", "types", "typing", "unicodedata", "urllib.parse",
 }  # fmt: skip
 IMPURE = {"__import__", "breakpoint", "eval", "exec", "input", "open", "print"}
 CLOCK = {"formatdate", "localtime", "now", "today", "utcnow"}

@@ -55,10 +55,12 @@ class Address:
     domain: str
     local_key: str = field(init=False, repr=False, compare=False)
     domain_key: str = field(init=False, repr=False, compare=False)
+    _text: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "local_key", local_key(self.local))
         object.__setattr__(self, "domain_key", domain_key(self.domain))
+        object.__setattr__(self, "_text", f"{_quoted(self.local)}@{self.domain}")
 
     @staticmethod
     @lru_cache(maxsize=4096)
@@ -68,10 +70,7 @@ class Address:
 
     def __str__(self) -> str:
         """Return the form for the wire: the local part is quoted where it has to be."""
-        if _DOT_STRING.fullmatch(self.local):
-            return f"{self.local}@{self.domain}"
-        escaped = _TO_ESCAPE.sub(r"\\\1", self.local)
-        return f'"{escaped}"@{self.domain}'
+        return self._text
 
     @property
     def key(self) -> str:
@@ -82,6 +81,12 @@ class Address:
     def is_ascii(self) -> bool:
         """Whether a server without SMTPUTF8 can be told this address (RFC 6531 §3.2)."""
         return self.local.isascii() and self.domain.isascii()
+
+
+def _quoted(local: str) -> str:
+    if _DOT_STRING.fullmatch(local):
+        return local
+    return '"' + _TO_ESCAPE.sub(r"\\\1", local) + '"'
 
 
 def split(text: str) -> tuple[str, str]:

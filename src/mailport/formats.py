@@ -50,9 +50,10 @@ class Matching:
 
 
 class _NotNull:
-    """Let a field be None in Python, where it was left out, but not null in a document: nor does the API server.
+    """Let a field be None in Python, where it was left out, but not null in a document.
 
-    `discard:` with nothing behind it is null, and a mistake to be told of.
+    `discard:` with nothing behind it is null, and a mistake to be told of. (The API server drops nulls before it looks:
+    it takes such a document, and stores one that says nothing there.)
     """
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

@@ -77,7 +77,9 @@ class MaildirDelivery:
         """Keep a piece of the content, or write out what has come together."""
         self._buffer += chunk
         if len(self._buffer) >= BUFFER:
-            await self._step(self._write_out)
+            # Not in the thread: each keeps what it once allocated, and the interpreter lets only one at it anyway.
+            data = self._take()
+            await self._step(lambda: self._write_out(data))
 
     async def prepare(self) -> None:
         """Have every file in `tmp`, whole and durable."""
@@ -135,8 +137,7 @@ class MaildirDelivery:
         for file in self._files.values():
             file.remove()
 
-    def _write_out(self) -> None:
-        data = self._take()
+    def _write_out(self, data: bytes) -> None:
         for file in self._files.values():
             file.write(data)
             if len(self._files) > FEW:
@@ -159,9 +160,9 @@ class MaildirDelivery:
         """Take what has come together, with the line ends of the disk."""
         # Every CR of content is followed by its LF (delivery.py), so that this, the quickest way, takes only those out.
         data = bytes(self._buffer.translate(None, b"\r"))
-        self._buffer.clear()
         self._size += len(data)
-        self._lines += data.count(b"\n")
+        self._lines += len(self._buffer) - len(data)
+        self._buffer.clear()
         return data
 
 

@@ -119,6 +119,16 @@ def _render(_logger: object, level: str, fields: MutableMapping[str, Any]) -> st
         return json.dumps(fields, default=str)
 
 
+_Bound: Any = structlog.make_filtering_bound_logger("info")
+
+
+class _ForMachines(_Bound):  # type: ignore[misc] # structlog makes its class at run time
+    """structlog's, but for the one method that is called for each message: there its detours take half of the time."""
+
+    def info(self, event: str, **fields: Any) -> None:
+        self._logger.msg(_render(None, "info", {**self._context, **fields, "event": event}))
+
+
 def configure(*, fd: int = 2, console: bool | None = None) -> None:
     """Set logging up for the whole process; `console` None: as a terminal is there or not."""
     stream = Lines(fd)
@@ -133,7 +143,7 @@ def configure(*, fd: int = 2, console: bool | None = None) -> None:
     for_machines: list[Any] = [structlog.processors.format_exc_info, _render]
     structlog.configure(
         processors=for_people if on_terminal else for_machines,
-        wrapper_class=structlog.make_filtering_bound_logger("info"),
+        wrapper_class=_Bound if on_terminal else _ForMachines,
         logger_factory=structlog.WriteLoggerFactory(file=cast("Any", stream)),
         cache_logger_on_first_use=True,
     )

@@ -191,7 +191,10 @@ class Wire(asyncio.Protocol):
     async def _more(self) -> None:
         """Send what waits to be sent, then wait until something arrives."""
         before = len(self._pending) - self._pos
-        if self._out:
+        if self._out and self._drained is None:
+            # When all sessions have had this turn of the loop: the other side is then woken once, not for each reply.
+            self._loop.call_soon(self.send)
+        elif self._out:
             self.send()
             if self._drained is not None:
                 await self._drained
