@@ -208,7 +208,7 @@ RULES = {
     # Service
     "a Service selects by one label": ({}, "Service", "spec.selector", SELECTOR),
     "a Service is within the cluster unless asked": ({}, "Service", "spec.type", "ClusterIP"),
-    "no family written leaves the families to the cluster": ({}, "Service", "spec.ipFamilyPolicy", None),
+    "no family written is both, where the cluster has them": ({}, "Service", "spec.ipFamilyPolicy", "PreferDualStack"),
     "both families prefer dual stack": (
         {"network": {"ipFamilies": ["IPv4", "IPv6"]}},
         "Service",

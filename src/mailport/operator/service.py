@@ -37,12 +37,10 @@ def _reached_from_outside(spec: Spec) -> Manifest:
 
 def _families(spec: Spec) -> Manifest:
     match spec.network.ip_families:
-        case None:
-            return {}  # the cluster's own choice
         case (family,):
             return {"ipFamilyPolicy": "SingleStack", "ipFamilies": [str(family)]}
-        case _:
-            return {"ipFamilyPolicy": "PreferDualStack"}  # with both named, a single-stack cluster would refuse it
+        case _:  # none named is both where the cluster has them; naming them would be refused where it has but one
+            return {"ipFamilyPolicy": "PreferDualStack"}
 
 
 def _port(listener: Listener) -> Manifest:
