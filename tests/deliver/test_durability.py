@@ -125,7 +125,7 @@ async def test_those_who_come_while_a_sync_waits_share_it(monkeypatch: pytest.Mo
         synced.append(folder)
 
     monkeypatch.setattr(sync, "sync_folder", slow)
-    threads = Threads(1, "test")
+    threads = Threads(1, 1, "test")
     folders = FolderSync(threads)
     waiting = [folders.sync(b"new")]
     assert await asyncio.to_thread(begun.wait, 10)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.both_loops
 
 @pytest.fixture
 def threads() -> Generator[Threads]:
-    made = Threads(2, "a test's")
+    made = Threads(2, 2, "a test's")
     yield made
     made.close()
 
@@ -81,3 +81,30 @@ def test_a_loop_may_end_before_the_work(threads: Threads):
     [thread] = threads._threads
     threads.close()
     thread.join(10)
+
+
+async def test_where_work_hangs_others_get_a_thread(monkeypatch: pytest.MonkeyPatch):
+    """One more for whoever comes when nothing has ended for a while, up to the most."""
+    monkeypatch.setattr("mailport.deliver.threads.STALL_SECONDS", 0.0)
+    threads = Threads(1, 3, "a test's")
+    go_on = threading.Event()
+    hanging = [threads.run(go_on.wait) for _ in range(2)]
+
+    async with asyncio.timeout(10):
+        await threads.run(threading.current_thread)
+    last = [threads.run(go_on.wait) for _ in range(2)]
+    go_on.set()
+    await asyncio.gather(*hanging, *last)
+
+    assert len(threads._threads) == 3
+    threads.close()
+
+
+async def test_where_work_ends_nobody_is_added(monkeypatch: pytest.MonkeyPatch):
+    """A queue alone is no reason: on a quick disk more threads do less."""
+    monkeypatch.setattr("mailport.deliver.threads.STALL_SECONDS", 60.0)
+    few = Threads(1, 8, "a test's")
+    await asyncio.gather(*[few.run(threading.current_thread) for _ in range(50)])
+
+    assert len(few._threads) == 1
+    few.close()

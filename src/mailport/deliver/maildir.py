@@ -23,7 +23,7 @@ from mailport.deliver.threads import Threads
 
 BUFFER = 256 * 1024  # octets of a message held in memory; a shorter one goes to disk in one go, when it is complete
 FEW = 4  # recipients whose files stay open while their message comes in; of more, each is opened for each piece
-THREADS = 8  # fsyncs that run together share the file system's commits; more threads get in each other's way
+FEW_THREADS, MOST_THREADS = 3, 8  # fsyncs that run together share the file system's commits
 
 
 class Maildir:
@@ -33,7 +33,7 @@ class Maildir:
 
     def __init__(self, settings: model.Maildir, mail_root: Path) -> None:
         self.mailboxes = Mailboxes(settings, mail_root)
-        self.threads = Threads(THREADS, "maildir")
+        self.threads = Threads(FEW_THREADS, MOST_THREADS, "maildir")
         self.folders = FolderSync(self.threads)
 
     async def open(self, _envelope: Envelope) -> MaildirDelivery:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mailport.address import Address
 from mailport.policy.replies import Reply
@@ -46,6 +47,7 @@ class RcptCommand:
     recipient: Address | None  # None is <postmaster>, without a domain (RFC 5321 §4.5.1)
 
 
+@lru_cache(maxsize=1024)  # a mailbox, and a sender's form of asking, come again and again
 def mail(argument: bytes, *, extended: bool = True) -> MailCommand | Reply:
     """Read what stands behind MAIL. Without `extended` (HELO was said, not EHLO) there are no parameters."""
     try:
@@ -58,6 +60,7 @@ def mail(argument: bytes, *, extended: bool = True) -> MailCommand | Reply:
     return _with_parameters(sender, _SPACES.split(parameters)) if extended else UNKNOWN_PARAMETER
 
 
+@lru_cache(maxsize=1024)
 def rcpt(argument: bytes, *, extended: bool = True) -> RcptCommand | Reply:
     """Read what stands behind RCPT. None of the extensions that we offer has a parameter here."""
     try:
