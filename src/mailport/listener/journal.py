@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from mailport import log
 from mailport.deliver.delivery import Envelope
-from mailport.listener import log, metrics
+from mailport.listener import metrics
 from mailport.listener.proxy import Client
 from mailport.listener.transaction import Transaction
 from mailport.policy.replies import Reply

@@ -16,9 +16,10 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, NoReturn
 
+from mailport import log
 from mailport.deliver.message_file import sweep
 from mailport.faults import Invalid
-from mailport.listener import admin, dev, log, metrics, tls, watch
+from mailport.listener import admin, dev, metrics, tls, watch
 from mailport.listener.bindings import Bound, CannotBind, bind_all
 from mailport.listener.config import Config
 from mailport.listener.credentials import Checker

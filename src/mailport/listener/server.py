@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
+from mailport import log
 from mailport.deliver.delivery import Destination
-from mailport.listener import log, metrics
+from mailport.listener import metrics
 from mailport.listener.bindings import Bound
 from mailport.listener.config import Config, Options
 from mailport.listener.credentials import Checker

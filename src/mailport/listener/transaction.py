@@ -10,9 +10,9 @@ import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from mailport import log
 from mailport.address import Address
 from mailport.deliver.delivery import Delivery, Destination, Envelope, Receipt, Refused, Unavailable
-from mailport.listener import log
 from mailport.listener.config import Config, Route
 from mailport.listener.framing import Newlines
 from mailport.listener.partial import Delivered, Digest, Scratch

@@ -28,7 +28,7 @@ _streams: list[Lines] = []
 
 
 class Log(Protocol):
-    """What the rest of the listener uses of a logger: an event, which is a short phrase, and fields."""
+    """What listener and operator use of a logger: an event, which is a short phrase, and fields."""
 
     def bind(self, **fields: Any) -> Log:
         """Return a logger whose every line has these fields."""

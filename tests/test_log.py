@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from mailport.listener.log import Lines, _render
+from mailport.log import Lines, _render
 
 
 def test_octets_that_are_no_text_are_logged_all_the_same():
