@@ -26,11 +26,13 @@ class Layer(NamedTuple):
 LAYERS = {
     "commands": Layer(
         ("mailport.__main__", "mailport.hash_password", "mailport.render", "mailport.send", "mailport.validate"),
-        frozenset({"listener", "operator", "deliver", "policy", "log", "base"}),
+        frozenset({"listener", "operator", "deliver", "policy", "process", "base"}),
     ),
-    "listener": Layer(("mailport.listener",), frozenset({"deliver", "policy", "log", "base"})),
-    "operator": Layer(("mailport.operator",), frozenset({"log", "base"})),
-    "log": Layer(("mailport.log",)),  # what the two that run for long share, and no more
+    "listener": Layer(("mailport.listener",), frozenset({"deliver", "policy", "process", "base"})),
+    "operator": Layer(("mailport.operator",), frozenset({"process", "base"})),
+    "process": Layer(
+        ("mailport.log", "mailport.loop", "mailport.web")
+    ),  # what the two that run for long share, and no more
     "deliver": Layer(("mailport.deliver",), frozenset({"base"})),
     "policy": Layer(("mailport.policy",), frozenset({"base"}), pure=True),
     "base": Layer(("mailport",), pure=True),  # model, address, documents and whatever else is not named above
@@ -53,10 +55,7 @@ class Door(NamedTuple):
 
 # Each distribution of pyproject.toml's dependencies, and where it is known.
 DOORS = {
-    "aiohttp": Door(
-        ("aiohttp",),
-        ("mailport.listener.admin", "mailport.operator.admin", "mailport.operator.cluster", "mailport.operator.pods"),
-    ),
+    "aiohttp": Door(("aiohttp",), ("mailport.web", "mailport.operator.cluster", "mailport.operator.pods")),
     "aiosmtpd": Door(("aiosmtpd",), ("mailport.listener.session",)),
     "argon2-cffi": Door(("argon2",), ("mailport.listener.hashes",)),
     "bcrypt": Door(("bcrypt",), ("mailport.listener.hashes",)),
@@ -72,7 +71,7 @@ DOORS = {
     ),
     "pyyaml": Door(("yaml",), ("mailport.yaml_text",)),
     "structlog": Door(("structlog",), ("mailport.log",)),
-    "uvloop": Door(("uvloop",), ("mailport.listener.serve",)),
+    "uvloop": Door(("uvloop",), ("mailport.loop",)),
 }
 
 
@@ -229,7 +228,7 @@ BAD = {
         "imports aiosmtpd.smtp.SMTP: not its door",
     ),
     "a library without a door comes in nowhere": (
-        "mailport.listener.admin",
+        "mailport.web",
         "import requests",
         "requests: not its door",
     ),

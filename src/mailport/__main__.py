@@ -1,4 +1,4 @@
-"""The commands: `mailport serve`, `validate`, `render`, `hash-password`, `send`."""
+"""The commands: `mailport serve`, `operator`, `validate`, `render`, `hash-password`, `send`."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mailport {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_serve(commands)
+    _add_operator(commands)
     _add_validate(commands)
     _add_render(commands)
     _add_hash_password(commands)
@@ -131,6 +132,68 @@ def _serve(options: argparse.Namespace) -> int:
     )
 
 
+def _add_operator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from mailport.operator import permitted  # noqa: PLC0415
+
+    parser = _command(
+        commands,
+        "operator",
+        "bring every InboundSmtp of a cluster to what it says; in a pod, or with the current kubeconfig",
+        "mailport operator --namespace mail --listener-image registry.example.org/mailport:1.2.3",
+    )
+    add = parser.add_argument
+    add(
+        "--namespace",
+        metavar="NS",
+        action="append",
+        default=_words_from_environment("MAILPORT_NAMESPACE"),
+        help="look after this namespace; may be given several times (default: all of them)",
+    )
+    _add_listener(parser)
+    add(
+        "--leader-elect",
+        action="store_true",
+        default=_switched_on("MAILPORT_LEADER_ELECT"),
+        help="of several replicas let one write: the one that holds the Lease mailport-operator",
+    )
+    add(
+        "--lease-namespace",
+        metavar="NS",
+        default=os.environ.get("MAILPORT_LEASE_NAMESPACE"),
+        help="where that Lease is (default: the pod's own namespace)",
+    )
+    add(
+        "--allow",
+        metavar="WHAT,…",
+        type=_allowed,
+        default=os.environ.get("MAILPORT_ALLOW", ",".join(sorted(permitted.DEFAULT))),
+        help=f"what authors of InboundSmtps may ask for, of {', '.join(permitted.ALLOWANCES)} (default: %(default)s)",
+    )
+    add(
+        "--admin",
+        metavar="HOST:PORT",
+        type=_host_and_port,
+        default=os.environ.get("MAILPORT_ADMIN"),
+        help="serve /livez, /readyz and /metrics there; :8080 is all addresses (default: nowhere)",
+    )
+    parser.set_defaults(run=_operator)
+
+
+def _operator(options: argparse.Namespace) -> int:
+    from mailport.operator.operate import OperateOptions, operate  # noqa: PLC0415 - kopf takes a second to load
+    from mailport.operator.reconcile import Options  # noqa: PLC0415
+
+    return operate(
+        OperateOptions(
+            gateways=Options(options.listener_image, options.listener_format, options.allow),
+            namespaces=tuple(dict.fromkeys(options.namespace)),
+            leader_elect=options.leader_elect,
+            lease_namespace=options.lease_namespace,
+            admin=options.admin,
+        )
+    )
+
+
 def _add_validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = _command(
         commands,
@@ -156,12 +219,7 @@ def _add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "mailport render -f mx.yaml --namespace mail | kubectl apply --server-side -f -",
     )
     _add_files(parser, "an InboundSmtp; may be given several times, and - is stdin")
-    parser.add_argument(
-        "--listener-image",
-        metavar="REF",
-        default=os.environ.get("MAILPORT_LISTENER_IMAGE", f"mailport:{__version__}"),
-        help=f"image of the listener where the document names none (default: mailport:{__version__})",
-    )
+    _add_listener(parser)
     parser.add_argument(
         "--namespace",
         metavar="NS",
@@ -175,7 +233,7 @@ def _render(options: argparse.Namespace) -> int:
     from mailport.operator.circumstances import Circumstances  # noqa: PLC0415
     from mailport.render import render  # noqa: PLC0415
 
-    given = Circumstances(listener_image=options.listener_image)
+    given = Circumstances(listener_image=options.listener_image, listener_format=options.listener_format)
     return render(options.file, options.namespace, given, out=sys.stdout, err=sys.stderr)
 
 
@@ -222,6 +280,37 @@ def _add_files(parser: argparse.ArgumentParser, text: str) -> None:
     )
 
 
+def _add_listener(parser: argparse.ArgumentParser) -> None:
+    from mailport.operator.configuration import FORMAT  # noqa: PLC0415
+
+    parser.add_argument(
+        "--listener-image",
+        metavar="REF",
+        default=os.environ.get("MAILPORT_LISTENER_IMAGE", f"mailport:{__version__}"),
+        help=f"image of the listener where the document names none (default: mailport:{__version__})",
+    )
+    parser.add_argument(
+        "--listener-format",
+        metavar="N",
+        type=int,
+        default=os.environ.get("MAILPORT_LISTENER_FORMAT", str(FORMAT)),
+        help="format of the configuration that this image reads, where it is not this version's (default: %(default)s)",
+    )
+
+
+def _allowed(text: str) -> frozenset[str]:
+    from mailport.operator import permitted  # noqa: PLC0415
+
+    try:
+        return permitted.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _words_from_environment(name: str) -> list[str]:
+    return [word for word in os.environ.get(name, "").replace(",", " ").split() if word]
+
+
 def _paths_from_environment(name: str) -> list[Path]:
     return [Path(path) for path in os.environ.get(name, "").split(os.pathsep) if path]
 
@@ -232,7 +321,7 @@ def _switched_on(name: str) -> bool:
 
 def _host_and_port(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isdigit() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)
 

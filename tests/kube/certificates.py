@@ -1,5 +1,6 @@
 """Keys and certificates of a control plane that lives for one test run."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,18 +28,18 @@ class Authority:
         )
         self.certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, file: str, user: str, group: str = "", *, server: bool = False) -> None:
-        """Write FILE.crt and FILE.key: for a user of Kubernetes, or for the server at 127.0.0.1."""
+    def issue(self, file: str, user: str, group: str = "", *, addresses: Sequence[str] = ()) -> None:
+        """Write FILE.crt and FILE.key: for a user of Kubernetes, or for the server at these addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
-        usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+        usage = ExtendedKeyUsageOID.SERVER_AUTH if addresses else ExtendedKeyUsageOID.CLIENT_AUTH
         builder = (
             self._build(_name(user, group), key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         )
-        if server:
-            names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
-            builder = builder.add_extension(names, critical=False)
+        if addresses:
+            names = [x509.DNSName("localhost"), *(x509.IPAddress(ip_address(address)) for address in addresses)]
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         signed = builder.sign(self._key, hashes.SHA256())
         (self.folder / f"{file}.crt").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         _write_key(self.folder / f"{file}.key", key)

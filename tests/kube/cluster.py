@@ -62,7 +62,11 @@ class Answer:
 
 
 class Cluster:
-    """A control plane of its own, on free ports of 127.0.0.1."""
+    """A control plane of its own, on free ports of 127.0.0.1. tests/e2e puts a node under it, in a network apart."""
+
+    address = "127.0.0.1"
+    service_ranges = "10.96.0.0/16"
+    pod_ranges = "10.244.0.0/16"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -79,16 +83,24 @@ class Cluster:
         for name in ("etcd", "kube-apiserver", "kubectl"):
             program(name)  # all, before any of them starts
         self._authority = Authority(self.folder)
-        self._authority.issue("apiserver", "kube-apiserver", server=True)
+        self._authority.issue("apiserver", "kube-apiserver", addresses=self.api_server_addresses())
         self._authority.service_account_key()
         self._context = ssl.create_default_context(cafile=str(self._authority.certificate))
         self._tokens = {user: secrets.token_urlsafe(24) for user in (ADMIN, *users)}
         peer, client, port = _free_ports(3)
-        self.url = f"https://127.0.0.1:{port}"
+        self.url = f"https://{self.address}:{port}"
         self.kubeconfig = self.kubeconfig_of(ADMIN)
 
         self._start_etcd(f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}")
         self._start_api_server(f"http://127.0.0.1:{client}", port, {ADMIN: "system:masters", **users})
+
+    def api_server_addresses(self) -> tuple[str, ...]:
+        """Return the addresses that it is asked at."""
+        return (self.address,)
+
+    def api_server_options(self) -> tuple[str, ...]:
+        """Return what else the API server is told."""
+        return ()
 
     def _start_etcd(self, url: str, peer_url: str) -> None:
         self.run(
@@ -113,9 +125,9 @@ class Cluster:
             f"--cert-dir={self.folder / 'cert-dir'}",
             f"--tls-cert-file={self.folder / 'apiserver.crt'}",
             f"--tls-private-key-file={self.folder / 'apiserver.key'}",
-            "--bind-address=127.0.0.1",
+            f"--bind-address={self.address}",
             f"--secure-port={port}",
-            "--service-cluster-ip-range=10.96.0.0/16",
+            f"--service-cluster-ip-range={self.service_ranges}",
             "--allow-privileged=true",
             "--authorization-mode=Node,RBAC",
             f"--client-ca-file={self._authority.certificate}",
@@ -125,19 +137,15 @@ class Cluster:
             f"--service-account-signing-key-file={self.folder / 'service-accounts.key'}",
             f"--audit-policy-file={policy}",
             f"--audit-log-path={self.audit_log}",
+            *self.api_server_options(),
         )
         self.wait_for("the API server is ready", self._is_ready, SECONDS_TO_START)
 
     def start_controllers(self) -> None:
         """Start the controller manager: garbage collection, the status of Deployments, binding of volumes."""
-        self._authority.issue("controllers", "system:kube-controller-manager")
-        certificate = {
-            "client-certificate": str(self.folder / "controllers.crt"),
-            "client-key": str(self.folder / "controllers.key"),
-        }
         self.run(
             "kube-controller-manager",
-            f"--kubeconfig={self.write_kubeconfig('controllers', certificate)}",
+            f"--kubeconfig={self.certified_kubeconfig('controllers', 'system:kube-controller-manager')}",
             f"--service-account-private-key-file={self.folder / 'service-accounts.key'}",
             f"--root-ca-file={self._authority.certificate}",
             "--use-service-account-credentials",
@@ -145,20 +153,17 @@ class Cluster:
             "--bind-address=127.0.0.1",
             f"--secure-port={_free_ports(1)[0]}",
             "--allocate-node-cidrs=true",
-            "--cluster-cidr=10.244.0.0/16",
+            f"--cluster-cidr={self.pod_ranges}",
         )
 
-    def run(self, name: str, *arguments: str) -> None:
+    def run(self, name: str, *arguments: str, path: Path | None = None) -> None:
         """Start a program, which dies with this process; what it says goes into a file of its name."""
-        self._commands[name] = (
-            shutil.which("setpriv") or "setpriv",
-            "--pdeathsig",
-            "KILL",
-            "--",
-            program(name),
-            *arguments,
-        )
+        self._commands[name] = tuple(self.command(path or program(name), *arguments))
         self._run(name)
+
+    def command(self, *command: str | Path) -> list[str | Path]:
+        """Return the command as it is started."""
+        return [shutil.which("setpriv") or "setpriv", "--pdeathsig", "KILL", "--", *command]
 
     def _run(self, name: str) -> None:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -198,11 +203,15 @@ class Cluster:
                 process.kill()
                 process.wait()
 
-    def _is_ready(self) -> bool:
+    def check_processes(self) -> None:
+        """Fail where one that was started has ended, with what it said."""
         for name, process in self._processes.items():
             if process.poll() is not None:
                 log = (self.folder / f"{name}.log").read_text(errors="replace")
                 raise AssertionError(f"{name} ended with {process.returncode}:\n{log[-3000:]}")
+
+    def _is_ready(self) -> bool:
+        self.check_processes()
         try:
             request = urllib.request.Request(f"{self.url}/readyz", headers=self._authorization(ADMIN))
             with urllib.request.urlopen(request, timeout=5, context=self._context):
@@ -229,6 +238,12 @@ class Cluster:
             )
         )
         return path
+
+    def certified_kubeconfig(self, name: str, user: str, group: str = "") -> Path:
+        """Write a kubeconfig with a certificate for a user that is one of Kubernetes' own."""
+        self._authority.issue(name, user, group)
+        files = {"client-certificate": f"{self.folder / name}.crt", "client-key": f"{self.folder / name}.key"}
+        return self.write_kubeconfig(name, files)
 
     def kubeconfig_of(self, user: str) -> Path:
         """Write a kubeconfig for one of the users that `start` was given."""

@@ -7,6 +7,7 @@ import pytest
 from mailport import yaml_text
 from mailport.operator import metadata
 from mailport.operator.accepted import refusals
+from mailport.operator.drift import differences
 from mailport.operator.manifests import children
 from tests.operator.making import CORPUS, GIVEN, ROOT, read
 
@@ -32,18 +33,6 @@ def place(child, namespace):
 
 def within(made, namespace):
     return made.model_copy(update={"metadata": made.metadata.model_copy(update={"namespace": namespace})})
-
-
-def differences(ours, theirs, path=""):
-    """Name the fields of ours that are not as we applied them."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for field, value in ours.items():
-            yield from differences(value, theirs.get(field), f"{path}.{field}")
-    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        for index, value in enumerate(ours):
-            yield from differences(value, theirs[index], f"{path}[{index}]")
-    elif ours != theirs:
-        yield f"{path}: {ours!r} became {theirs!r}"
 
 
 @pytest.fixture(params=DOCUMENTS, ids=lambda path: path.stem)

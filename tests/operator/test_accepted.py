@@ -8,7 +8,7 @@ from mailport.faults import Fault
 from mailport.operator import configuration
 from mailport.operator.accepted import Refusal, refusals
 from mailport.operator.configuration import FORMAT
-from tests.operator.making import CORPUS, GIVEN, gateway, read
+from tests.operator.making import CORPUS, GIVEN, gateway, maildir, read
 from tests.tables import table
 
 LONG = [f"{'a' * 64}@{'b' * 60}.{'c' * 60}.x{number:03}.example.org" for number in range(100)]
@@ -57,6 +57,48 @@ def test_the_operators_own_option_may_ask_for_an_unknown_format_too():
     assert [refusal.reason for refusal in refusals(gateway(), replace(GIVEN, listener_format=9))] == [
         "UnsupportedField"
     ]
+
+
+EXCLUSIVE = replace(GIVEN, exclusive_claims=frozenset({"mail", "archive", "of-another"}))
+CLAIMS = {"routes": [maildir("a", "shared"), maildir("b", "mail"), maildir("c", None), maildir("d", "archive")]}
+
+
+@pytest.mark.parametrize(
+    "spec, most",
+    table(
+        {
+            "two replicas": ({"replicas": 2}, 2),
+            "one now, and three by autoscaling": ({"autoscaling": {"minReplicas": 1, "maxReplicas": 3}}, 3),
+        }
+    ),
+)
+def test_claims_of_one_node_are_not_shared(spec, most):
+    """Each route that names one is named."""
+    found = list(refusals(gateway(**CLAIMS, **spec), EXCLUSIVE))
+    message = f"can be mounted by one node alone, and there may be {most} replicas"
+
+    assert found == [
+        Refusal("ClaimNotShared", Fault(f"spec.routes[{index}].deliver.maildir.claimName", f"{claim} {message}"))
+        for index, claim in ((1, "mail"), (3, "archive"))
+    ]
+
+
+@pytest.mark.parametrize(
+    "spec, given",
+    table(
+        {
+            "one replica": ({"replicas": 1}, EXCLUSIVE),
+            "none for now": ({"replicas": 0}, EXCLUSIVE),
+            "at most one by autoscaling, which replicas is left out of": (
+                {"replicas": 2, "autoscaling": {"maxReplicas": 1}},
+                EXCLUSIVE,
+            ),
+            "claims that several nodes can mount": ({"replicas": 2}, GIVEN),
+        }
+    ),
+)
+def test_claims_serve_one_replica_or_are_shared(spec, given):
+    assert not list(refusals(gateway(**CLAIMS, **spec), given))
 
 
 def test_addresses_of_a_node_are_there_on_its_network():

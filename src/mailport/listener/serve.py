@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, NoReturn
 
-from mailport import log
+from mailport import log, loop, web
 from mailport.deliver.message_file import sweep
 from mailport.faults import Invalid
 from mailport.listener import admin, dev, metrics, tls, watch
@@ -61,7 +61,7 @@ def serve(options: ServeOptions) -> int:
     log.configure()
     tls.keep_bad_server_names_quiet()
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop.factory()) as runner:
             return runner.run(_Serving(options).run())
     except Failed as failure:
         log.flush()
@@ -70,15 +70,6 @@ def serve(options: ServeOptions) -> int:
             said = line if sys.stderr.isatty() else json.dumps({"reason": failure.reason, "message": line})
             sys.stderr.write(f"{said}\n")
         return failure.code
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Use uvloop where it is installed: about twice the connections for the same CPU."""
-    try:
-        import uvloop  # noqa: PLC0415 - it may be absent
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 class _Serving:
@@ -155,9 +146,9 @@ class _Serving:
 
     def _listen_to_signals(self) -> None:
         """Take signals from the first moment: as process 1 of a pod we would not even get those we do not ask for."""
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._told_to_stop, self._options.shutdown_delay)
-        loop.add_signal_handler(signal.SIGINT, self._told_to_stop, 0.0)
+        running = asyncio.get_running_loop()
+        running.add_signal_handler(signal.SIGTERM, self._told_to_stop, self._options.shutdown_delay)
+        running.add_signal_handler(signal.SIGINT, self._told_to_stop, 0.0)
 
     def _told_to_stop(self, delay: float) -> None:
         if self._stop.is_set():
@@ -189,12 +180,12 @@ class _Serving:
         except CannotBind as error:
             raise Failed("CannotBind", str(error)) from error
 
-    async def _start_admin(self, bound: list[Bound]) -> admin.Running | None:
+    async def _start_admin(self, bound: list[Bound]) -> web.Running | None:
         if self._options.admin is None:
             return None
         host, port = self._options.admin
         try:
-            return await admin.start(admin.application(self._why_not_ready, self._status), host, port)
+            return await web.start(admin.pages(self._why_not_ready, self._status), host, port)
         except OSError as error:
             for one in bound:
                 one.socket.close()

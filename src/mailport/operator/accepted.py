@@ -23,6 +23,7 @@ def refusals(gateway: InboundSmtp, given: Circumstances) -> Iterator[Refusal]:
     yield from _unknown_format(gateway, given)
     yield from _too_large(gateway)
     yield from _addresses_of_a_node(gateway)
+    yield from _claim_of_one_node(gateway, given)
 
 
 def _unknown_format(gateway: InboundSmtp, given: Circumstances) -> Iterator[Refusal]:
@@ -45,3 +46,15 @@ def _addresses_of_a_node(gateway: InboundSmtp) -> Iterator[Refusal]:
     if network.bind_addresses and not network.host_network:
         message = "a pod has none of a node's addresses: needs spec.network.hostNetwork"
         yield Refusal("BindAddressUnavailable", Fault("spec.network.bindAddresses", message))
+
+
+def _claim_of_one_node(gateway: InboundSmtp, given: Circumstances) -> Iterator[Refusal]:
+    spec = gateway.spec
+    most = spec.autoscaling.max_replicas if spec.autoscaling is not None else spec.replicas
+    if most <= 1:
+        return
+    for index, route in enumerate(spec.routes):
+        claim = route.deliver.maildir and route.deliver.maildir.claim_name
+        if claim in given.exclusive_claims:
+            message = f"{claim} can be mounted by one node alone, and there may be {most} replicas"
+            yield Refusal("ClaimNotShared", Fault(f"spec.routes[{index}].deliver.maildir.claimName", message))

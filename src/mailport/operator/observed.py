@@ -41,6 +41,11 @@ class ObservedPod:
     ports: frozenset[int] = frozenset()  # of the container
     trouble: str = ""  # why it does not start: the waiting or termination reason and message of its container
 
+    @property
+    def is_live(self) -> bool:
+        """Whether it says that it runs what it is given now."""
+        return self.report is not None and self.report.hash == self.expected_hash
+
 
 @dataclass(frozen=True, slots=True)
 class Observed:
@@ -57,3 +62,28 @@ class Observed:
     service: Manifest | None = None  # ours, as it is in the cluster
     deployment: Manifest | None = None  # ours, as it is in the cluster
     pods: tuple[ObservedPod, ...] = field(default=())
+
+    @property
+    def ready(self) -> list[ObservedPod]:
+        """Return the pods that take mail."""
+        return [pod for pod in self.pods if pod.ready]
+
+    @property
+    def wanted(self) -> int:
+        """Return how many pods there are to be: as the Deployment has it, which an autoscaler may have changed."""
+        if self.deployment is not None:
+            replicas: int = self.deployment["spec"].get("replicas", 1)
+            return replicas
+        return self.gateway.spec.replicas if self.gateway is not None else 0
+
+    @property
+    def is_scaled_to_zero(self) -> bool:
+        """Whether no pod is to run."""
+        if self.gateway is None:
+            return self.deployment is not None and self.wanted == 0
+        return self.gateway.spec.replicas == 0 and self.gateway.spec.autoscaling is None
+
+    def of_deployment(self, field: str) -> int:
+        """Return a number of the Deployment's status, which leaves out those that are 0."""
+        count: int = ((self.deployment or {}).get("status") or {}).get(field) or 0
+        return count

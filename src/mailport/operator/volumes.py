@@ -12,6 +12,7 @@ from mailport.operator.metadata import Manifest
 from mailport.operator.references import references
 
 CONFIG = "/etc/mailport/config"
+CONFIG_VOLUME = "config"
 SECRETS = "/etc/mailport/secrets"
 CONFIG_MAPS = "/etc/mailport/configmaps"
 DATA = "/var/lib/mailport"
@@ -34,7 +35,7 @@ class Volume(NamedTuple):
 def volumes(spec: Spec, config_map: str) -> Iterator[Volume]:
     """Return the configuration, Secrets, CA certificates, mail and scratch space, in this order."""
     # The directory, never a subPath: that would keep the file of the pod's first day
-    yield _read_only("config", CONFIG, {"configMap": {"name": config_map}})
+    yield _read_only(CONFIG_VOLUME, CONFIG, {"configMap": {"name": config_map}})
     yield from _referred_to(spec)
     yield from _mail(spec)
     scratch = {"emptyDir": {"sizeLimit": quantity.render(spec.pod.scratch_size)}}

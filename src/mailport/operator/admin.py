@@ -1,0 +1,31 @@
+"""What the admin port of the operator answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from mailport.operator import metrics
+from mailport.web import Answer, Page, plain
+
+WhyNot = Callable[[], str]
+
+
+def pages(alive: WhyNot, ready: WhyNot) -> dict[str, Page]:
+    """Make the pages. `alive` and `ready` say why not, or nothing."""
+
+    async def livez() -> Answer:
+        return _health(alive())
+
+    async def readyz() -> Answer:
+        return _health(ready())
+
+    async def metrics_page() -> Answer:
+        body, content_type = await asyncio.to_thread(metrics.exposition)
+        return Answer(body, content_type=content_type)
+
+    return {"/livez": livez, "/readyz": readyz, "/metrics": metrics_page}
+
+
+def _health(why_not: str) -> Answer:
+    return plain(why_not or "ok", 503 if why_not else 200)

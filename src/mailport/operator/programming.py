@@ -1,0 +1,280 @@
+"""Makes the children in the cluster what `manifests.children` renders, and takes away those no longer wanted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mailport.operator import drift
+from mailport.operator.cluster import JSON_PATCH, ApiError, Cluster
+from mailport.operator.kinds import (
+    CHILDREN,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    POD,
+    REPLICA_SET,
+    SERVICE,
+    SERVICE_ACCOUNT,
+    Kind,
+    kind_of,
+)
+from mailport.operator.metadata import OPERATOR, Manifest
+from mailport.operator.observed import Verdict
+from mailport.operator.store import Key, Store
+
+_REFUSED_SECONDS = (10.0, 30.0, 60.0, 300.0)  # before what the API server refused is tried again unchanged
+_CHANGES_NEVER = ("field is immutable", "may not change once set")  # apimachinery's words, in any cause's message
+
+
+class Problem(Exception):  # noqa: N818 - what keeps a child from being as rendered
+    """A child that is not as rendered: why, and whether looking again soon helps."""
+
+    def __init__(self, verdict: Verdict, *, again_in: float | None = None) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+        self.again_in = again_in  # seconds; None: when something changes
+
+
+class NamespaceGoneError(Exception):
+    """The namespace is being deleted, and all in it."""
+
+
+class _Place(NamedTuple):
+    kind: Kind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.name} {self.name}"
+
+
+@dataclass(slots=True)
+class _Note:
+    """What is known of a child beside what it looks like."""
+
+    digest: str = ""  # of the manifest that was applied last
+    settled: frozenset[str] = frozenset()  # what the API server wrote in its own way: 0.1 as 100m
+    written: Manifest = field(default_factory=dict)  # the object as it was then, where there is such
+    refused: Verdict | None = None
+    refused_uid: str | None = None  # of the object that stood in the way
+    refusals: int = 0
+    again_at: float = 0.0  # monotonic seconds
+
+
+class Programmer:
+    """Writes children. One a process; what it remembers only saves requests."""
+
+    def __init__(self, cluster: Cluster, store: Store) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._notes: dict[_Place, _Note] = {}
+
+    async def program(self, rendered: Iterable[Manifest], owner_uid: str) -> None:
+        """Apply what differs. Raises Problem after all that could be done, and ApiError where asking again helps."""
+        problem: Problem | None = None
+        for manifest in rendered:
+            try:
+                await self._bring(manifest, owner_uid)
+            except Problem as found:
+                problem = problem or found
+                if kind_of(manifest) in (SERVICE_ACCOUNT, CONFIG_MAP):
+                    break  # pods would not start, or run what they should not
+        if problem is not None:
+            raise problem
+
+    def pending(self, rendered: Iterable[Manifest], owner_uid: str) -> list[str]:
+        """Name the children that are not as rendered, without a request: what Suspended holds back."""
+        found = []
+        for manifest in rendered:
+            place = _place(manifest)
+            seen = self._store.get(*place)
+            if (
+                seen is None
+                or not is_ours(seen, owner_uid)
+                or self._differs(manifest, seen)
+                or drift.added(manifest, seen)
+            ):
+                found.append(str(place))
+        return found
+
+    async def remove(self, key: Key, rendered: Collection[Manifest], owner_uid: str) -> None:
+        """Delete children of ours that are no longer rendered. Raises ApiError.
+
+        Never a Service, whose address would be lost; and nothing that pods still need to start.
+        """
+        wanted = {_place(manifest) for manifest in rendered}
+        for kind in CHILDREN:
+            for child in self._store.children(key, kind):
+                place = _Place(kind, key.namespace, child["metadata"]["name"])
+                if place in wanted or kind == SERVICE or not is_ours(child, owner_uid):
+                    continue
+                if "deletionTimestamp" in child["metadata"] or self._in_use(key, place):
+                    continue
+                await self._cluster.delete(kind, child)
+                self._store.drop(kind, child)
+                self._notes.pop(place, None)
+
+    def forget(self, key: Key) -> None:
+        """Forget what is known of the children of a gateway that is gone."""
+        for place in [place for place in self._notes if place.namespace == key.namespace]:
+            if self._store.get(*place) is None:
+                del self._notes[place]
+
+    async def _bring(self, manifest: Manifest, owner_uid: str) -> None:
+        place = _place(manifest)
+        note = self._notes.setdefault(place, _Note())
+        seen = self._store.get(*place) or await self._look(place)
+        digest = _digest(manifest)
+        self._still_refused(note, digest, seen)
+        try:
+            if seen is not None:
+                _check_owner(place, seen, owner_uid)
+                seen = await self._take_out(place, manifest, seen)
+                if not self._differs(manifest, seen):
+                    return
+                manifest = _as_seen(manifest, seen)
+            # Not by force where we saw nothing: one that came this moment, and is not ours, is a conflict
+            answer = drift.compact(await self._cluster.apply(manifest, force=seen is not None))
+        except Problem as problem:
+            raise self._refuse(note, digest, seen, problem.verdict) from problem
+        except ApiError as error:
+            raise self._judge(place, note, digest, seen, error) from error
+        self._store.put(place.kind, answer)
+        settled = frozenset(drift.differences(manifest, answer))
+        self._notes[place] = _Note(digest, settled, answer if settled else {})
+
+    async def _look(self, place: _Place) -> Manifest | None:
+        """Look whether there is an object that our watches do not see: they see those with our label."""
+        found = await self._cluster.get(*place)
+        return None if found is None else drift.compact(found)
+
+    def _differs(self, manifest: Manifest, seen: Manifest) -> bool:
+        differences = set(drift.differences(manifest, seen))
+        note = self._notes.get(_place(manifest))
+        if differences and note is not None and note.settled and note.digest == _digest(manifest):
+            changed = set(drift.differences(note.written, seen)) - set(drift.differences(note.written, note.written))
+            differences -= note.settled - changed
+        return bool(differences) or any(drift.dropped(manifest, seen))
+
+    async def _take_out(self, place: _Place, manifest: Manifest, seen: Manifest) -> Manifest:
+        """Take out what others added where nothing may be added."""
+        if not (operations := drift.added(manifest, seen)):
+            return seen
+        version = seen["metadata"]["resourceVersion"]
+        test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+        try:
+            patched = await self._cluster.patch(*place, [test, *operations], content_type=JSON_PATCH)
+        except ApiError as error:
+            if error.status == 422:  # a patch whose test fails is no conflict to the API server
+                now = await self._look(place)
+                if now is None or now["metadata"]["resourceVersion"] != version:
+                    raise ApiError(409, f"{place} has changed since it was seen") from error
+            raise
+        self._store.put(place.kind, drift.compact(patched))
+        return drift.compact(patched)
+
+    # --- what the API server refuses
+
+    def _still_refused(self, note: _Note, digest: str, seen: Manifest | None) -> None:
+        """Do not ask again for what was just refused, as long as nothing has changed."""
+        uid = None if seen is None else seen["metadata"]["uid"]
+        if note.refused is None:
+            return
+        remaining = note.again_at - time.monotonic()
+        if (note.digest, note.refused_uid) == (digest, uid) and remaining > 0:
+            raise Problem(note.refused, again_in=remaining)
+
+    def _refuse(self, note: _Note, digest: str, seen: Manifest | None, verdict: Verdict) -> Problem:
+        pause = _REFUSED_SECONDS[min(note.refusals, len(_REFUSED_SECONDS) - 1)]
+        note.digest, note.settled, note.written = digest, frozenset(), {}
+        note.refused, note.refused_uid = verdict, None if seen is None else seen["metadata"]["uid"]
+        note.refusals += 1
+        note.again_at = time.monotonic() + pause
+        return Problem(verdict, again_in=pause)
+
+    def _judge(self, place: _Place, note: _Note, digest: str, seen: Manifest | None, error: ApiError) -> Exception:
+        if _namespace_is_gone(error):
+            return NamespaceGoneError(place.namespace)
+        if error.status == 404:  # gone since we saw it
+            return ApiError(409, str(error))
+        if error.is_passing and error.status < 500:
+            return error
+        if any(words in cause.message for cause in error.causes for words in _CHANGES_NEVER):
+            fields = ", ".join(dict.fromkeys(cause.field for cause in error.causes))
+            what = f"{fields} of {place} cannot change in place"
+            command = f"kubectl delete {place.kind.name.lower()} {place.name} --namespace {place.namespace}"
+            lost = ", and its address changes" if place.kind == SERVICE else ""
+            return self._refuse(
+                note, digest, seen, Verdict("ImmutableField", f"{what}. To have it made anew{lost}: {command}")
+            )
+        return self._refuse(note, digest, seen, Verdict("ApplyFailed", f"{place}: {error}"))
+
+    # --- what is still needed
+
+    def _in_use(self, key: Key, place: _Place) -> bool:
+        """Whether a pod that runs, or that could be started again, needs a ConfigMap or ServiceAccount."""
+        if place.kind not in (CONFIG_MAP, SERVICE_ACCOUNT):
+            return False
+        pods = [pod["spec"] for pod in self._store.children(key, POD)]
+        sets = [found for found in self._store.children(key, REPLICA_SET) if found["spec"].get("replicas")]
+        templates = [found["spec"]["template"]["spec"] for found in (*sets, *self._store.children(key, DEPLOYMENT))]
+        return any(place.name in _needs(spec, place.kind) for spec in (*pods, *templates))
+
+
+def is_ours(child: Manifest, owner_uid: str) -> bool:
+    """Whether a gateway controls a child; or nobody does, and it was us who applied it (`delete --cascade=orphan`)."""
+    metadata = child["metadata"]
+    controllers = [owner["uid"] for owner in metadata.get("ownerReferences", ()) if owner.get("controller")]
+    if controllers:
+        return owner_uid in controllers
+    return any(
+        entry["manager"] == OPERATOR and entry["operation"] == "Apply" for entry in metadata.get("managedFields", ())
+    )
+
+
+def _check_owner(place: _Place, seen: Manifest, owner_uid: str) -> None:
+    """Leave alone what is not ours. Raises Problem."""
+    metadata = seen["metadata"]
+    if is_ours(seen, owner_uid):
+        if "deletionTimestamp" in metadata:
+            raise Problem(Verdict("Pending", f"{place} is being deleted, and comes back when it is gone"))
+        return
+    owners = [owner for owner in metadata.get("ownerReferences", ()) if owner.get("controller")]
+    if owners and owners[0]["kind"] == "InboundSmtp" and place.name.startswith(owners[0]["name"]):
+        raise Problem(
+            Verdict("Pending", f"{place} is of an InboundSmtp of this name that was deleted, and goes with it")
+        )
+    whose = f"belongs to {owners[0]['kind']} {owners[0]['name']}" if owners else "is there already, and is not ours"
+    raise Problem(Verdict("ChildConflict", f"{place} {whose}: rename it or the InboundSmtp, or delete it"))
+
+
+def _namespace_is_gone(error: ApiError) -> bool:
+    message = str(error)
+    return (error.status == 403 and "is being terminated" in message) or (
+        error.status == 404 and message.startswith("namespaces ")
+    )
+
+
+def _as_seen(manifest: Manifest, seen: Manifest) -> Manifest:
+    """Return what is applied to that very object, in that very version, and no other."""
+    metadata = seen["metadata"]
+    identity = {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
+    return {**manifest, "metadata": {**manifest["metadata"], **identity}}
+
+
+def _needs(spec: Manifest, kind: Kind) -> set[str]:
+    if kind == SERVICE_ACCOUNT:
+        return {spec.get("serviceAccountName", "")}
+    return {volume["configMap"]["name"] for volume in spec.get("volumes", ()) if "configMap" in volume}
+
+
+def _place(manifest: Manifest) -> _Place:
+    return _Place(kind_of(manifest), manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
