@@ -85,8 +85,8 @@ class Election:
         """Wait for the Lease, and run `work` while it is ours; each time anew, when it was lost.
 
         Returns or raises as `work` does, then or while it is being stopped. `work` is cancelled when the Lease is lost
-        and when this is; it has STOP_SECONDS to stop in, else TimeoutError, so that the process ends. The Lease is
-        released when work has stopped, and not before.
+        and when this is; it has STOP_SECONDS to stop in, else TimeoutError, so that the process ends. It may meet
+        NotOurTurnError a moment before that. The Lease is released when work has stopped, and not before.
         """
         while True:
             await self._wait_for_the_lease()
@@ -205,28 +205,23 @@ class Election:
     async def _release(self) -> None:
         """Let go of the Lease, so that the others need not wait until it runs out."""
         self._renewed = None
+        error = "no answer in time"
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
-                await self._let_go()
-        except (ApiError, TimeoutError) as error:
-            self._log.warning("the Lease was not released", holder=self._identity, error=_text(error))
+                while True:
+                    try:
+                        return await self._let_go()
+                    except ApiError as failed:
+                        error = str(failed)
+                    await asyncio.sleep(RETRY_SECONDS)
+        except TimeoutError:
+            self._log.warning("the Lease was not released", holder=self._identity, error=error)
 
     async def _let_go(self) -> None:
-        lease, self._lease = self._lease, None
-        while True:
-            lease = lease or await self._look()
-            if lease is None or _holder(lease) != self._identity:
-                return
-            try:
-                await self._put(_released(lease))
-            except ApiError as error:
-                if not error.is_passing:
-                    raise
-                lease = None
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                self._log.info("released the Lease", holder=self._identity)
-                return
+        lease = await self._look()
+        if lease is not None and _holder(lease) == self._identity:
+            await self._put(_released(lease))
+            self._log.info("released the Lease", holder=self._identity)
 
     def _seconds_left(self) -> float:
         """Return for how long writes may begin: none where the Lease is not ours."""
