@@ -3,20 +3,27 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help run setup kube check unit test bench lock
+.PHONY: help run image setup kube chart check unit e2e test bench lock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
 
 run: ## serve examples/local.yaml on this machine, mail into ./var/mail; Ctrl-C ends it
 	@tools/venv.sh run
 	@exec $(BIN)/python tools/foreground.py $(BIN)/mailport serve -f examples/local.yaml --dev
 
+image: ## build the image with docker, podman or buildah (IMAGE=name:tag, BASE_IMAGE=another Python)
+	@IMAGE="$(IMAGE)" BASE_IMAGE="$(BASE_IMAGE)" tools/image.sh
+
 setup: ## install the programs that the tests use (Debian, as root)
 	@tools/setup.sh
 
-kube: ## build the Kubernetes that tests/kube runs, once (a quarter of an hour), into the user's cache folder
+kube: ## build the Kubernetes that the tests run, once (a quarter of an hour), into the user's cache folder
 	@tools/kube.sh $(ARGS)
+
+chart: ## copy the CRD into the Helm chart, render deploy/ from it, lint it
+	@tools/kube.sh helm
+	@tools/chart.sh
 
 check: ## ruff, mypy and the layering test
 	@tools/venv.sh dev
@@ -28,6 +35,12 @@ check: ## ruff, mypy and the layering test
 unit: ## the fast tests, in under a minute
 	@tools/venv.sh dev
 	$(BIN)/pytest --quiet -m "not slow"
+
+e2e: ## the image on a real node, brought up for it (as root; ARGS=-k… for some of the tests)
+	@tools/setup.sh
+	@tools/venv.sh dev
+	@tools/kube.sh
+	$(BIN)/pytest tests/e2e $(ARGS)
 
 test: ## setup, check and every test
 	@$(MAKE) --no-print-directory setup

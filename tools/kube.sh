@@ -1,6 +1,6 @@
 #!/bin/sh
 # tools/kube.sh [NAME…]: builds the programs of a real Kubernetes that the tests run, from the modules that
-# tools/*/go.mod name, into the user's cache folder, once. Without a NAME: what a control plane needs.
+# tools/*/go.mod name, into the user's cache folder, once. Without a NAME: all of them.
 # tools/kube.sh --where NAME: prints where that program is; fails where it has not been built.
 # What lies in $KUBEBUILDER_ASSETS is taken from there.
 set -eu
@@ -21,12 +21,13 @@ about() {
     kube-proxy | kube-scheduler) seconds=15 ;;
     etcd) module=etcd package=go.etcd.io/etcd/server/v3 seconds=30 ;;
     helm) module=helm package=helm.sh/helm/v4/cmd/helm seconds=160 ;;
+    kstatus) module=kstatus package=. seconds=20 ;;
     *) echo "kube.sh knows no $1" >&2; exit 2 ;;
   esac
-  lock=$(cat "$module/go.mod" "$module/go.sum" | cksum)
+  lock=$(cat "$module"/* | cksum) # go.mod and go.sum, and of kstatus its source
 }
 
-# Prints where a program is, if it is there and made of what go.mod and go.sum say now
+# Prints where a program is, if it is there and made of what its folder holds now
 where() {
   about "$1"
   if [ -x "${KUBEBUILDER_ASSETS:-}/$1" ]; then
@@ -77,7 +78,7 @@ if [ "${1:-}" = --where ]; then
   where "${2:?the name of a program}"
   exit
 fi
-[ $# -gt 0 ] || set -- kube-apiserver etcd kubectl kube-controller-manager
+[ $# -gt 0 ] || set -- kube-apiserver etcd kubectl kube-controller-manager kube-scheduler kubelet kube-proxy helm kstatus
 
 mkdir -p "$built"
 exec 9<"$built"

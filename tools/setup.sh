@@ -5,6 +5,17 @@ set -eu
 
 # swaks speaks TLS through Net::SSLeay; postfix brings smtp-source and smtp-sink; dovecot serves what Mailport wrote
 packages="postfix swaks libnet-ssleay-perl dovecot-imapd curl openssl strace"
+# a node for tests/e2e, its images, and catatonit as the container that holds a pod's namespaces
+packages="$packages containernetworking-plugins iptables ipset conntrack iproute2 buildah debootstrap catatonit"
+# Docker's own packages have these two, under another name that excludes Debian's
+command -v containerd >/dev/null || packages="$packages containerd"
+command -v runc >/dev/null || packages="$packages runc"
+# a proxy in front of the node
+packages="$packages haproxy"
+# promtool, for the chart's alert rules
+packages="$packages prometheus"
+# Argo CD's health check speaks Lua 5.1, as Argo CD does
+packages="$packages lua5.1"
 python3 -c 'import venv, ensurepip' 2>/dev/null || packages="$packages python3-venv"
 
 if ! command -v dpkg-query >/dev/null; then
@@ -50,7 +61,7 @@ esac
 # shellcheck disable=SC2086 # several words are meant
 quietly apt-get install --yes --no-install-recommends --no-remove $missing
 if command -v systemctl >/dev/null; then
-  for unit in postfix dovecot; do
+  for unit in postfix dovecot containerd haproxy prometheus; do
     case "$missing" in *"$unit"*) quietly systemctl disable "$unit" ;; esac
   done
 fi

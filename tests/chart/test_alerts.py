@@ -1,0 +1,153 @@
+"""Alerts and dashboard: Prometheus' own promtool reads them, and they speak of metrics that there are."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from mailport.listener import metrics as of_listeners
+from mailport.operator import metrics as of_the_operator
+from tests.chart.charts import CHART, find
+
+HERE = Path(__file__).parent
+ALERTS = CHART / "files/alerts.yaml"
+UNIT_TESTS = HERE / "alerts_test.yaml"
+DASHBOARD = json.loads((CHART / "files/dashboard.json").read_text())
+RULES = [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+
+
+@pytest.fixture(scope="module")
+def promtool():
+    found = shutil.which("promtool")
+    if found is None and not os.environ.get("CI"):
+        pytest.skip("promtool, of Debian's prometheus, is not installed: make setup")
+    return found or "promtool"
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# --- alerts
+
+
+@pytest.mark.slow
+def test_each_alert_fires_when_it_should_and_else_does_not(promtool):
+    """The cases are in alerts_test.yaml."""
+    assert f"{len(RULES)} rules found" in run(promtool, "check", "rules", "--lint=all", "--lint-fatal", ALERTS)
+    assert "SUCCESS" in run(promtool, "test", "rules", UNIT_TESTS)
+
+
+def test_each_alert_has_a_case_of_both():
+    """One where it fires and one where it does not."""
+    cases = [case for test in yaml.safe_load(UNIT_TESTS.read_text())["tests"] for case in test["alert_rule_test"]]
+    alerts = {rule["alert"] for rule in RULES}
+
+    assert {case["alertname"] for case in cases if case["exp_alerts"]} == alerts
+    assert {case["alertname"] for case in cases if not case["exp_alerts"]} == alerts
+
+
+def test_each_alert_tells_a_person_what_to_do():
+    """How bad it is, what it is, and what follows from it."""
+    assert len({rule["alert"] for rule in RULES}) == len(RULES)
+    for rule in RULES:
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert set(rule["annotations"]) == {"summary", "description"}
+        assert rule["annotations"]["summary"].endswith(".")
+
+
+# --- what they speak of
+
+
+def samples(exposition):
+    """Name what a scrape brings, with labels."""
+    found = {}
+    for family in text_string_to_metric_families(exposition.decode()):
+        names = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}.get(family.type, ("",))
+        base = family.name.removesuffix("_total")
+        found |= {f"{base}{suffix}": family for suffix in names}
+    return found
+
+
+@pytest.fixture(scope="module")
+def known():
+    return {**samples(of_listeners.exposition()[0]), **samples(of_the_operator.exposition()[0]), "up": None}
+
+
+EXPRESSIONS = {
+    **{f"alert {rule['alert']}": rule["expr"] for rule in RULES},
+    **{f"panel {panel['title']}, {target['refId']}": target["expr"] for panel in PANELS for target in panel["targets"]},
+}
+METRIC = re.compile(r"\b(?:mailport_\w+|process_\w+|up)\b")
+
+
+@pytest.mark.parametrize("place", EXPRESSIONS)
+def test_each_metric_is_one_of_ours(known, place):
+    """By the name that a scrape brings: with _total, _bucket and so on."""
+    names = set(METRIC.findall(re.sub(r'"[^"]*"', "", EXPRESSIONS[place])))
+
+    assert names
+    assert names - known.keys() == set()
+
+
+def test_the_dashboard_shows_every_metric(known):
+    """None of ours that is counted for nothing."""
+    shown = set(METRIC.findall(" ".join(EXPRESSIONS[place] for place in EXPRESSIONS if place.startswith("panel"))))
+    ours = {
+        name for name in known if name.startswith("mailport_") and not name.endswith(("_sum", "_count", "_created"))
+    }
+
+    assert ours - shown == set()
+
+
+# --- dashboard
+
+
+@pytest.mark.slow
+def test_prometheus_can_read_each_query_of_the_dashboard(promtool, tmp_path):
+    """With Grafana's variables filled in."""
+    queries = [target["expr"] for panel in PANELS for target in panel["targets"]]
+    variables = {"$__rate_interval": "5m", "$namespace": ".*", "$gateway": ".*"}
+    for name, value in variables.items():
+        queries = [query.replace(name, value) for query in queries]
+    rules = tmp_path / "queries.yaml"
+    records = [{"record": f"query:{number}", "expr": query} for number, query in enumerate(queries)]
+    rules.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": records}]}))
+
+    assert not [query for query in queries if "$" in query]
+    assert f"{len(queries)} rules found" in run(promtool, "check", "rules", rules)
+
+
+def test_the_dashboard_is_whole():
+    """Each panel has its place, its data source and a word on what it shows."""
+    places = {(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in DASHBOARD["panels"]}
+    ids = {panel["id"] for panel in DASHBOARD["panels"]}
+    variables = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
+
+    assert len(places) == len(ids) == len(DASHBOARD["panels"])
+    assert variables == {"datasource", "namespace", "gateway"}
+    for panel in PANELS:
+        assert panel["description"]
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+
+
+# --- in the cluster
+
+
+def test_the_objects_hold_the_files(helm):
+    """Word for word, though `{{` means something in a template of Helm's too."""
+    enabled = ("prometheusRule", "dashboard")
+    manifests = helm.render(*(f"--set=metrics.{name}.enabled=true" for name in enabled))
+    (dashboard,) = find(manifests, "ConfigMap", "mailport-dashboard")["data"].values()
+
+    assert find(manifests, "PrometheusRule")["spec"] == yaml.safe_load(ALERTS.read_text())
+    assert json.loads(dashboard) == DASHBOARD

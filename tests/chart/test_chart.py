@@ -1,0 +1,297 @@
+"""The chart as a whole: what it is made of, and that it fits the rest of the repository."""
+
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mailport import __version__
+from mailport.__main__ import _parser
+from mailport.operator import permitted
+from tests.chart.charts import CHART, RELEASE, VALUES, RefusedError, documents, find, place
+from tests.kube.cluster import CRD, ROOT
+from tests.tables import table
+
+CHART_YAML = yaml.safe_load((CHART / "Chart.yaml").read_text())
+DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+
+
+def test_it_has_the_version_of_the_project():
+    """One version: `helm install` takes the image of the same."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert (CHART_YAML["version"], CHART_YAML["appVersion"]) == (project["version"], project["version"])
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_helm_finds_nothing_to_complain_of(helm, values):
+    """Strictly, so that a warning is an error."""
+    assert "0 chart(s) failed" in helm.run("lint", "--strict", CHART, f"--values={values}")
+
+
+@pytest.mark.parametrize("copy", [CHART / "files/inboundsmtp.yaml", ROOT / "deploy/inboundsmtp.yaml"], ids=str)
+def test_its_crd_is_the_one_in_crds(copy):
+    """`make chart` copies it."""
+    assert copy.read_bytes() == CRD.read_bytes()
+
+
+@pytest.mark.usefixtures("helm")
+def test_deploy_is_what_the_chart_renders():
+    """`make chart` writes it."""
+    printed = subprocess.run(
+        [ROOT / "tools/chart.sh", "--print"], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (printed.stderr, printed.stdout) == ("", (ROOT / "deploy/operator.yaml").read_text())
+
+
+# --- values
+
+
+def leaves(values, path=""):
+    """Name the values: what holds others is named by these."""
+    for key, value in values.items():
+        if isinstance(value, dict) and "properties" in SCHEMA_OF.get(f"{path}{key}", {}):
+            yield from leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}"
+
+
+def schemas(schema, path=""):
+    for key, value in schema["properties"].items():
+        yield f"{path}{key}", value
+        if "properties" in value:
+            yield from schemas(value, f"{path}{key}.")
+
+
+SCHEMA_OF = dict(schemas(SCHEMA))
+
+
+def test_the_schema_has_exactly_the_values():
+    """None is missing, none is left over, and each is described."""
+    in_schema = {path for path, value in SCHEMA_OF.items() if "properties" not in value}
+
+    assert in_schema - {"global"} == set(leaves(DEFAULTS))
+    assert [path for path, value in SCHEMA_OF.items() if not value.get("description")] == []
+
+
+def test_the_readme_has_exactly_the_values():
+    """A row each, with the default."""
+    rows = re.findall(r"^\| `([A-Za-z.]+)` \| (.+?) \|", (CHART / "README.md").read_text(), re.MULTILINE)
+    documented = {path: yaml.safe_load(default.strip("`")) for path, default in rows}
+
+    assert len(rows) == len(documented)
+    assert documented == {path: at(DEFAULTS, path) for path in leaves(DEFAULTS)}
+
+
+def at(values, path):
+    for key in path.split("."):
+        values = values[key]
+    return values
+
+
+def test_what_may_be_allowed_is_what_the_operator_knows():
+    """And the default is the operator's."""
+    assert set(SCHEMA["properties"]["allow"]["items"]["enum"]) == set(permitted.ALLOWANCES)
+    assert set(DEFAULTS["allow"]) == permitted.DEFAULT
+
+
+@pytest.mark.parametrize(
+    "option, path, message",
+    table(
+        {
+            "a misspelt value": ("replcias=3", "", "additional properties 'replcias' not allowed"),
+            "a misspelt value further in": ("image.tga=1", "/image", "additional properties 'tga' not allowed"),
+            "a word for a number": ("replicas=two", "/replicas", "got string, want integer"),
+            "too many replicas": ("replicas=11", "/replicas", "maximum: got 11, want 10"),
+            "a word for a switch": ("crds.keep=yes", "/crds/keep", "got string, want boolean"),
+            "an allowance that there is none of": ("allow={root}", "/allow/0", "value must be one of 'hostNetwork'"),
+            "a namespace in upper case": ("watchNamespaces={Mail}", "/watchNamespaces/0", "does not match pattern"),
+            "a namespace twice": ("watchNamespaces={a,a}", "/watchNamespaces", "items at 0 and 1 are equal"),
+            "a digest that is none": ("image.digest=latest", "/image/digest", "does not match pattern"),
+            "a tag in the repository": ("image.repository=a:1", "/image/repository", "does not match pattern"),
+            "no repository": ("image.repository=", "/image/repository", "minLength: got 0, want 1"),
+            "a registry with a scheme": ("image.registry=https://a", "/image/registry", "does not match pattern"),
+            "a format that there is none of": ("listener.configFormat=0", "/listener/configFormat", "minimum: got 0"),
+            "a budget that lets no node drain": (
+                "podDisruptionBudget.maxUnavailable=0",
+                "/podDisruptionBudget/maxUnavailable",
+                "minimum: got 0, want 1",
+            ),
+            "a port of none": ("networkPolicy.apiServerPorts={0}", "/networkPolicy/apiServerPorts/0", "minimum: got 0"),
+            "an interval without unit": (
+                "metrics.podMonitor.interval=30",
+                "/metrics/podMonitor/interval",
+                "got number, want string",
+            ),
+            "a pull secret that is no object": ("imagePullSecrets={a}", "/imagePullSecrets/0", "want object"),
+            "a label that listeners' Services select by": (
+                r"podLabels.mailport\.dev/inboundsmtp=mx",
+                "/podLabels/mailport.dev~1inboundsmtp",
+                "false schema",
+            ),
+            "a label that Kubernetes would refuse": ("commonLabels.team=a b", "/commonLabels/team", "does not match"),
+            "a name for the test that no InboundSmtp may have": ("test.name=Test", "/test/name", "does not match"),
+        }
+    ),
+)
+def test_a_bad_value_is_refused_by_its_path(helm, option, path, message):
+    """Before anything is sent to the cluster."""
+    with pytest.raises(RefusedError) as refused:
+        helm.text(f"--set={option}")
+
+    assert f"at '{path}': " in str(refused.value)
+    assert message in str(refused.value)
+
+
+def test_what_is_nothing_may_also_be_null(helm):
+    """As `key:` is in a values file, with nothing behind it."""
+    nothing = [path for path in leaves(DEFAULTS) if at(DEFAULTS, path) in ({}, [], "", None)]
+
+    assert len(nothing) > 20
+    assert helm.render(*(f"--set={path}=null" for path in nothing)) == helm.render()
+
+
+# --- what is rendered
+
+
+def test_the_operator_understands_its_options(helm):
+    """As the container starts it."""
+    manifests = helm.render(f"--values={CHART.parent.parent / 'tests/chart/values/namespaced.yaml'}")
+    (container,) = find(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    options = _parser().parse_args(container["args"])
+
+    assert container["command"] == ["mailport"]
+    assert options.namespace == ["mail", "lists"]
+    assert options.leader_elect
+    assert options.admin == ("", 8080)
+    assert options.allow == frozenset()
+    assert options.lease_namespace is None  # the pod's own
+
+
+def image_of(helm, *options):
+    (container,) = find(helm.render(*options), "Deployment")["spec"]["template"]["spec"]["containers"]
+    (listener,) = (variable for variable in container["env"] if variable["name"] == "MAILPORT_LISTENER_IMAGE")
+    return container["image"], listener["value"]
+
+
+DIGEST = f"sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    "options, operator, listener",
+    table(
+        {
+            "this version, where nothing is said": ("", f"mailport:{__version__}", f"mailport:{__version__}"),
+            "a registry is before both": (
+                "image.registry=registry.example.org",
+                f"registry.example.org/mailport:{__version__}",
+                f"registry.example.org/mailport:{__version__}",
+            ),
+            "a digest is in place of a tag": (
+                f"image.tag=1,image.digest={DIGEST}",
+                f"mailport@{DIGEST}",
+                f"mailport@{DIGEST}",
+            ),
+            "listeners stay behind while the operator is upgraded": (
+                "image.tag=2,listener.image.tag=1",
+                "mailport:2",
+                "mailport:1",
+            ),
+            "the operator's digest is not that of another tag": (
+                f"image.digest={DIGEST},listener.image.tag=1",
+                f"mailport@{DIGEST}",
+                "mailport:1",
+            ),
+            "nor that of another repository": (
+                f"image.digest={DIGEST},listener.image.repository=listener",
+                f"mailport@{DIGEST}",
+                f"listener:{__version__}",
+            ),
+        }
+    ),
+)
+def test_images(helm, options, operator, listener):
+    """The listener's is the operator's, but for what is said of it."""
+    assert image_of(helm, f"--set-string={options}") == (operator, listener)
+
+
+def test_the_crd_is_the_file_and_its_metadata(helm):
+    """Comments and all; kept when the release goes, unless told otherwise."""
+    kept = helm.text("--show-only=templates/crd.yaml")
+    (crd,), (source,) = documents(kept), documents(CRD.read_text())
+
+    assert crd["spec"] == source["spec"]
+    assert crd["metadata"]["name"] == source["metadata"]["name"]
+    assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert set(comments(CRD.read_text())) <= set(comments(kept))
+    (not_kept,) = documents(helm.text("--show-only=templates/crd.yaml", "--set=crds.keep=false"))
+    assert "annotations" not in not_kept["metadata"]
+    assert "CustomResourceDefinition" not in {each["kind"] for each in helm.render("--set=crds.install=false")}
+
+
+def comments(text):
+    return [line.strip() for line in text.splitlines() if line.lstrip().startswith("#")]
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_no_object_comes_twice(helm, values):
+    """Kinds, namespaces and names differ; and each object of a namespace says of which."""
+    manifests = helm.render(f"--values={values}")
+    cluster_wide = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+    cluster_wide |= {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+
+    assert len({place(manifest) for manifest in manifests}) == len(manifests)
+    assert [
+        place(m) for m in manifests if m["metadata"].get("namespace") is None and m["kind"] not in cluster_wide
+    ] == []
+
+
+def test_names_stay_within_their_bounds(helm):
+    """Also of a release with as long a name as Helm takes: a Service's has 63 characters."""
+    long = "r" * 53
+    manifests = helm.render("--set=metrics.serviceMonitor.enabled=true", release=long)
+
+    assert find(manifests, "Service")["metadata"]["name"] == f"{long}-operator"
+    assert (
+        find(manifests, "ClusterRoleBinding")["roleRef"]["name"]
+        == find(manifests, "ClusterRole", f"{long}-operator")["metadata"]["name"]
+    )
+
+
+def test_the_operators_pods_are_nobody_elses(helm):
+    """Listeners are selected by mailport.dev/inboundsmtp; the operator's own pods do not carry it."""
+    deployment = find(helm.render(), "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+
+    assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert labels["app.kubernetes.io/component"] == "operator"
+    assert not [label for label in labels if label.startswith("mailport.dev/")]
+
+
+@pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
+def test_the_notes_give_the_next_command(helm, values, tmp_path):
+    """With the names of this release, and a document that is good."""
+    notes = helm.run(
+        "install", RELEASE, CHART, f"--values={values}", "--namespace=mailport-system", "--dry-run=client"
+    ).split("NOTES:\n")[1]
+    document = re.search(r"<<'END'\n(.+?)\n  END\n", notes, re.DOTALL)
+    commands = [shlex.split(line) for line in notes.splitlines() if line.startswith(("  kubectl", "  helm"))]
+    path = tmp_path / "document.yaml"
+    path.write_text(re.sub("^  ", "", document[1], flags=re.MULTILINE))
+
+    assert ["helm", "test", RELEASE, "--namespace", "mailport-system"] in commands
+    assert commands[0][:3] == ["kubectl", "rollout", "status"]
+    assert commands[0][3] == f"deployment/{find(helm.render(f'--values={values}'), 'Deployment')['metadata']['name']}"
+    assert validated(path)
+
+
+def validated(path: Path) -> bool:
+    parsed = _parser().parse_args(["validate", "-f", str(path)])
+    return parsed.run(parsed) == 0
