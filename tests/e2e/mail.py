@@ -29,7 +29,9 @@ def _secret(name: str, kind: str, values: dict[str, str]) -> dict[str, Any]:
 def provide_volume(node: Node, namespace: str, claim: str, folder: Path, access_mode: str = "ReadWriteOnce") -> None:
     """Make a volume, which is a folder of this machine, and a claim that a controller binds to it."""
     folder.mkdir(exist_ok=True)
-    os.chown(folder, USER_ID, GROUP_ID)  # the kubelet sees to that on volumes of most kinds, but not on this
+    # The kubelet sees to these on volumes of most kinds, but not on this
+    os.chown(folder, USER_ID, GROUP_ID)
+    folder.chmod(0o2775)
     size = {"storage": "1Gi"}
     both = {"accessModes": [access_mode], "storageClassName": namespace}
     volume = {**both, "capacity": size, "hostPath": {"path": str(folder), "type": "Directory"}}

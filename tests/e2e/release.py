@@ -2,6 +2,7 @@
 
 import os
 import smtplib
+import socket
 import ssl
 import subprocess
 import time
@@ -100,6 +101,8 @@ class Gateway:
             seconds,
         )
         self.kubectl("wait", f"inboundsmtp/{NAME}", f"--for=condition={condition}", f"--timeout={seconds}s")
+        if self.get()["spec"].get("service", {}).get("type") != "None":
+            self.node.wait_for("kube-proxy has heard of it", lambda: answers(self.service()), 10)
 
     def get(self) -> dict[str, Any]:
         return self.node.get("inboundsmtp", NAME, self.namespace)
@@ -151,6 +154,15 @@ def gateway(
         mail.provide_volume(node, namespace, "mail", folder, access_mode)
         node.apply(*mail.secrets(), namespace=namespace)
         yield Gateway(node, namespace, folder)
+
+
+def answers(place: tuple[str, int]) -> bool:
+    """Whether somebody listens."""
+    try:
+        socket.create_connection(place, 2).close()
+    except OSError:
+        return False
+    return True
 
 
 def connect(place: tuple[str, int], *, tls: bool = False) -> smtplib.SMTP:

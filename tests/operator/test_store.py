@@ -1,7 +1,20 @@
 """What the operator remembers of the cluster: the newest state of each object, from wherever it comes."""
 
-from mailport.operator.kinds import CLAIM, CONFIG_MAP, INBOUND_SMTP, POD
+import pytest
+
+from mailport.operator.kinds import (
+    AUTOSCALER,
+    CLAIM,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    INBOUND_SMTP,
+    POD,
+    REPLICA_SET,
+    SERVICE,
+)
 from mailport.operator.store import Key, Store
+from tests.tables import table
 
 MX = Key("mail", "mx")
 
@@ -39,9 +52,96 @@ def test_an_older_state_never_replaces_a_newer_one():
 def test_versions_are_numbers():
     """9 comes before 10, which as text it does not."""
     store = Store()
-    store.put(CONFIG_MAP, thing("mx-c1", 9))
+    store.put(CONFIG_MAP, thing("mx-c1", 9, data="old"))
 
-    assert store.put(CONFIG_MAP, thing("mx-c1", 10)) == {MX}
+    assert store.put(CONFIG_MAP, thing("mx-c1", 10, data="new")) == {MX}
+
+
+def test_what_differs_in_its_version_alone_is_no_news():
+    """The version is kept all the same: a write names the one that it saw."""
+    store = Store()
+    store.put(CONFIG_MAP, thing("mx-c1", 5, data="same"))
+
+    assert store.put(CONFIG_MAP, thing("mx-c1", 6, data="same")) == set()
+    assert store.get(CONFIG_MAP, "mail", "mx-c1") == thing("mx-c1", 6, data="same")
+    assert store.put(CONFIG_MAP, thing("mx-c1", 5, data="older")) == set()
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "is_news"),
+    table(
+        {
+            "an autoscaler's metrics, every 15 s, are no news": (
+                AUTOSCALER,
+                {"currentMetrics": [1]},
+                {"currentMetrics": [2]},
+                False,
+            ),
+            "a budget's count of pods is none": (
+                DISRUPTION_BUDGET,
+                {"currentHealthy": 1},
+                {"currentHealthy": 2},
+                False,
+            ),
+            "a ReplicaSet's is none": (REPLICA_SET, {"readyReplicas": 1}, {"readyReplicas": 2}, False),
+            "a Deployment's is": (DEPLOYMENT, {"updatedReplicas": 1}, {"updatedReplicas": 2}, True),
+            "a Service's address is": (
+                SERVICE,
+                {"loadBalancer": {}},
+                {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}},
+                True,
+            ),
+            "a pod's address is": (POD, {"podIP": ""}, {"podIP": "192.0.2.1"}, True),
+            "how often a container was restarted is not": (
+                POD,
+                {"containerStatuses": [{"name": "listener", "restartCount": 1, "state": {"running": {}}}]},
+                {"containerStatuses": [{"name": "listener", "restartCount": 2, "state": {"running": {}}}]},
+                False,
+            ),
+            "why one waits is": (
+                POD,
+                {"containerStatuses": [{"name": "listener", "state": {"running": {}}}]},
+                {"containerStatuses": [{"name": "listener", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]},
+                True,
+            ),
+            "that a condition was looked at again is not": (
+                POD,
+                {"conditions": [{"type": "Ready", "status": "True", "lastProbeTime": "1"}]},
+                {"conditions": [{"type": "Ready", "status": "True", "lastProbeTime": "2"}]},
+                False,
+            ),
+        }
+    ),
+)
+def test_a_status_is_news_where_somebody_reads_it(kind, before, after, is_news):
+    store = Store()
+    store.put(kind, thing("mx", 1, status=before))
+
+    assert store.put(kind, thing("mx", 2, status=after)) == ({MX} if is_news else set())
+
+
+def test_of_a_pod_and_a_replica_set_what_is_read_is_kept():
+    """Of what they mount the ConfigMaps; the rest is nine tenths."""
+    spec = {
+        "serviceAccountName": "mx-listener",
+        "nodeName": "node-1",
+        "containers": [{"name": "listener", "image": "x", "ports": [{"name": "admin", "containerPort": 8080}]}],
+        "volumes": [{"name": "config", "configMap": {"name": "mx-c1"}}, {"name": "scratch", "emptyDir": {}}],
+    }
+    kept = {
+        "serviceAccountName": "mx-listener",
+        "containers": [{"name": "listener", "ports": [{"name": "admin", "containerPort": 8080}]}],
+        "volumes": [{"name": "config", "configMap": {"name": "mx-c1"}}],
+    }
+    pod = thing("mx-1", 1, spec=spec)
+    pod["metadata"]["annotations"] = {"mailport.dev/poke": "abc.1", "example.org/network": "long"}
+    store = Store()
+    store.put(POD, pod)
+    store.put(REPLICA_SET, thing("mx-7f", 2, spec={"replicas": 2, "template": {"spec": spec}}))
+
+    assert store.get(POD, "mail", "mx-1")["spec"] == kept
+    assert store.get(POD, "mail", "mx-1")["metadata"]["annotations"] == {"mailport.dev/poke": "abc.1"}
+    assert store.get(REPLICA_SET, "mail", "mx-7f")["spec"] == {"replicas": 2, "template": {"spec": kept}}
 
 
 def test_what_is_gone_does_not_come_back_by_an_older_answer():

@@ -74,6 +74,7 @@ class Cluster:
     def __init__(self, may_write: Callable[[], bool] = lambda: True) -> None:
         self._may_write = may_write
         self._client: ApiClient | None = None
+        self.answers = True  # whether the API server answered the last time, be it a refusal
 
     async def connect(self) -> None:
         """Read the credentials. Raises ApiError where there are none."""
@@ -204,7 +205,9 @@ class Cluster:
                 response = await self._client.call_api(*request, _request_timeout=seconds)
                 content = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise ApiError(0, f"no answer from the API server: {error or type(error).__name__}") from error
+            self.answers = False
+            raise ApiError(0, f"no answer from the API server: {str(error) or type(error).__name__}") from error
+        self.answers = True
         if not 200 <= response.status < 300:
             raise _error(response.status, content, response.headers.get("Retry-After"))
         answer: Manifest = json.loads(content)

@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import kopf
+from kopf._cogs.structs.references import Insights  # kopf.operator takes one, and kopf exports it nowhere
 
-from mailport import log
+from mailport import log, loop
 from mailport.operator.kinds import WATCHED, Kind
-from mailport.operator.metadata import Manifest
+from mailport.operator.metadata import OPERATOR, Manifest
 
 Observe = Callable[[Kind, str | None, Manifest], None]
 """Takes a kind, the type of the event (ADDED, MODIFIED, DELETED; None while kopf lists) and the object."""
@@ -31,63 +34,91 @@ _RETRIES = (0.5, 1, 2, 4)  # seconds between; then all watches begin anew
 _PAUSES = (1, 2, 5, 10)  # seconds before they do
 _STEADY_SECONDS = 60  # watches that held for so long are not the cause of the next failure
 _PAGE = 250
+_IDLE_SECONDS = 0.1  # that kopf keeps a task for an object of which nothing is heard; by default 5
+_ENDING_SECONDS = 2  # for what kopf clears up
+_UNSERVED_SECONDS = 5  # between two looks at what kopf found served
+_SILENCE_SECONDS = 600  # what was said is not said again
 
 _log = log.get()
 
 
 class Watches:
-    """All watch streams; begun anew as a whole when kopf gives up."""
+    """All watch streams. A namespace that is gone, or that may not be looked at, does not make us blind to others."""
 
     def __init__(self, namespaces: Collection[str], observe: Observe, restarted: Callable[[], None]) -> None:
-        self._namespaces = tuple(namespaces)
+        scopes: list[tuple[str, ...]] = [(namespace,) for namespace in namespaces] or [()]
+        self._watches = [_Watch(scope, observe, restarted) for scope in scopes]
+
+    def start(self) -> None:
+        """Begin to watch."""
+        _keep_quiet()
+        for watch in self._watches:
+            watch.start()
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        await asyncio.gather(*(watch.stop() for watch in self._watches))
+
+    @property
+    def running(self) -> bool:
+        """Whether all streams run, and none waits to be begun anew."""
+        return all(watch.running for watch in self._watches)
+
+
+class _Watch:
+    """The watch streams of one namespace, or of all; begun anew as a whole when kopf gives up."""
+
+    def __init__(self, namespaces: Collection[str], observe: Observe, restarted: Callable[[], None]) -> None:
+        self._namespaces = namespaces
         self._observe = observe
         self._restarted = restarted
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
-        self._running_since: float | None = None
         self._stop_kopf: Callable[[], None] = lambda: None
+        self._begun = False
+
+    @property
+    def running(self) -> bool:
+        return self._begun and self._thread.is_alive()
 
     def start(self) -> None:
-        """Begin to watch."""
-        _keep_quiet()
         self._thread.start()
 
     async def stop(self) -> None:
-        """Stop watching."""
         self._stopping.set()
         self._stop_kopf()
         await asyncio.to_thread(self._thread.join, _CONNECT_SECONDS)
 
-    @property
-    def running(self) -> bool:
-        """Whether the streams run, and not wait to be begun anew."""
-        return self._thread.is_alive() and self._running_since is not None
-
     def _run(self) -> None:
-        failures = 0
+        failures, said = 0, ""
         while not self._stopping.is_set():
-            self._running_since = started = time.monotonic()
+            started = time.monotonic()
+            self._begun = True
             try:
-                asyncio.run(self._watch())
-                detail = "ended"
+                with asyncio.Runner(loop_factory=loop.factory()) as runner:
+                    detail = runner.run(self._watch())
             except Exception as error:  # noqa: BLE001 - whatever it is: without watches we are blind
                 detail = f"{type(error).__name__}: {error}"
-            self._running_since = None
+            self._begun = False
             if self._stopping.is_set():
                 return
             failures = 0 if time.monotonic() - started > _STEADY_SECONDS else failures + 1
             pause = _PAUSES[min(failures, len(_PAUSES)) - 1] if failures else _PAUSES[0]
-            _log.warning("watches begin anew", seconds=pause, detail=detail[:500])
+            if failures <= 1 or detail != said:
+                said = detail
+                _log.warning("watches begin anew", seconds=pause, namespaces=self._namespaces, detail=detail[:500])
             self._stopping.wait(pause)
             self._tell(self._restarted)
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> str:
+        """Watch until told to stop, or until it is of no use; return why."""
         # Of this loop: for one of a thread kopf would keep a thread waiting, and its loop could not end by itself
         stop, running = asyncio.Event(), asyncio.get_running_loop()
         self._stop_kopf = partial(_call_if_open, running, stop.set)
         if self._stopping.is_set():
-            return
+            return ""
+        running.set_exception_handler(_keep_to_ourselves)
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(_log_in)
         settings = _settings()
@@ -98,14 +129,23 @@ class Watches:
             if kind.selector:
                 settings.watching.label_selectors[kind.group, kind.plural] = kind.selector
         settings.scanning.disabled = bool(self._namespaces)  # then there is no verb on namespaces and definitions
-        await kopf.operator(
-            registry=registry,
-            settings=settings,
-            standalone=True,
-            clusterwide=not self._namespaces,
-            namespaces=self._namespaces,
-            stop_flag=stop,
-        )
+        insights = Insights()
+        try:
+            # not kopf.operator, which waits without end for those of its tasks that hang
+            watching = await kopf.spawn_tasks(
+                registry=registry,
+                settings=settings,
+                insights=insights,
+                identity=cast("Any", OPERATOR),  # else kopf asks for the user's name, and a container's may have none
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+            )
+            others = (asyncio.create_task(stop.wait()), asyncio.create_task(_until_blind(insights)))
+            ended, _ = await asyncio.wait((*watching, *others), return_when=asyncio.FIRST_COMPLETED)
+            return ", ".join(str(task.result() or "ended") for task in ended if not task.cancelled())
+        finally:
+            await _end_all_tasks()
 
     def _handler(self, kind: Kind) -> Any:
         async def observed(event: Any, **_: object) -> None:
@@ -118,6 +158,38 @@ class Watches:
         _call_if_open(self._loop, call, *arguments)
 
 
+async def _until_blind(insights: Insights) -> str:
+    """Wait until a kind is not watched, and say which.
+
+    kopf looks for what is served when it starts and, where it may, when it hears of a definition. That can be a moment
+    too early, and it does not look again.
+    """
+    unserved: set[str] = set()
+    await insights.ready_resources.wait()
+    while True:
+        before, found = unserved, {(resource.group, resource.plural) for resource in insights.watched_resources}
+        unserved = {kind.plural for kind in WATCHED if (kind.group, kind.plural) not in found}
+        if lasting := before & unserved:
+            return f"not served: {', '.join(sorted(lasting))}"
+        await asyncio.sleep(_UNSERVED_SECONDS)
+
+
+async def _end_all_tasks() -> None:
+    """Cancel all other tasks of this loop until they have ended.
+
+    More than once: one of kopf's watchers takes it for a pause, when what tells it of pauses is cancelled as well.
+    """
+    while others := asyncio.all_tasks() - {asyncio.current_task()}:
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others, timeout=_ENDING_SECONDS)
+
+
+def _keep_to_ourselves(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Take what nobody waited for when kopf's tasks ended: it is told that they did."""
+    _log.debug("watching", detail=str(context.get("exception", context["message"]))[:500])
+
+
 def _call_if_open(running: asyncio.AbstractEventLoop, call: Callable[..., object], *arguments: object) -> None:
     """Call something in another thread's loop, unless that has ended."""
     with contextlib.suppress(RuntimeError):
@@ -126,7 +198,12 @@ def _call_if_open(running: asyncio.AbstractEventLoop, call: Callable[..., object
 
 def _log_in(**arguments: Any) -> kopf.ConnectionInfo | None:
     """Use the pod's ServiceAccount, else the current kubeconfig; asked again where a token is refused."""
-    return kopf.login_with_service_account(**arguments) or kopf.login_with_kubeconfig(**arguments)
+    account = kopf.login_with_service_account(**arguments)
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
+    if account is None or not host:
+        return account or kopf.login_with_kubeconfig(**arguments)
+    # By its address, as cluster.py does: kopf's own way takes a DNS, which may be what has failed
+    return replace(account, server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}")
 
 
 def _settings() -> kopf.OperatorSettings:
@@ -141,16 +218,71 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.request_timeout = _REQUEST_SECONDS
     settings.networking.connect_timeout = _CONNECT_SECONDS
     settings.networking.error_backoffs = _RETRIES
+    settings.persistence.diffbase_storage = _NoDifferences()
+    settings.persistence.progress_storage = _NoProgress()
+    settings.queueing.idle_timeout = _IDLE_SECONDS
     return settings
 
 
+class _NoDifferences(kopf.DiffBaseStorage):
+    """Of no object what it was like before: kopf would copy each several times over, and nobody asks."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> None:
+        pass
+
+    def store(self, **_: Any) -> None:
+        pass
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Nor how far any handler came: each is done at once."""
+
+    def fetch(self, **_: Any) -> None:
+        pass
+
+    def store(self, **_: Any) -> None:
+        pass
+
+    def purge(self, **_: Any) -> None:
+        pass
+
+    def touch(self, **_: Any) -> None:
+        pass
+
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+
 class _ToOurLog(logging.Handler):
-    """kopf's warnings and errors, in our form."""
+    """kopf's warnings and errors, in our form; what all streams say while the API server is away, is said once."""
+
+    _LEFT_OUT = (
+        "OS signals are ignored",  # by intent: see above
+        "; will retry: ",
+        " has failed: ",  # what follows from it is ours to say
+    )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         message = record.getMessage()
-        if "OS signals are ignored" not in message:  # by intent: see above
-            _log.warning("watching", detail=message[:500])
+        what = message.rpartition(" -> ")[2]  # of a request its error alone
+        if any(words in message for words in self._LEFT_OUT) or not self._is_news(what):
+            return
+        _log.warning("watching", detail=message[:500])
+
+    def _is_news(self, what: str) -> bool:
+        now = time.monotonic()
+        self._said = {said: at for said, at in self._said.items() if now - at < _SILENCE_SECONDS}
+        if what in self._said:
+            return False
+        self._said[what] = now
+        return True
 
 
 def _keep_quiet() -> None:

@@ -17,6 +17,7 @@ from mailport.operator.observed import ObservedPod, Report
 from mailport.operator.pods import Pods
 from mailport.operator.store import Key, Store
 
+_STALE_SECONDS = 0.2  # the news of what is not as it was seen is on its way
 _MAX_TROUBLE = 300  # characters of what a pod says of its own end
 
 _log = log.get()
@@ -57,6 +58,15 @@ class Live:
         deployment = self._store.get(kinds.DEPLOYMENT, *key)
         return None if deployment is None else self._hash(key, deployment["spec"]["template"]["spec"])
 
+    def applied_generation(self, key: Key) -> int | None:
+        """Return the generation of the InboundSmtp that the same configuration was made of."""
+        deployment = self._store.get(kinds.DEPLOYMENT, *key)
+        content = None if deployment is None else self._content(key, deployment["spec"]["template"]["spec"])
+        try:
+            return None if content is None else int(json.loads(content)["metadata"]["generation"])
+        except (ValueError, KeyError, TypeError):  # somebody has changed it
+            return None
+
     async def look(self, key: Key, *, may_poke: bool) -> float | None:
         """Ask the pods that it is time to ask, and poke those that lag; return the seconds until the next time."""
         running = [found for found in self._running(key) if found["status"].get("podIP")]
@@ -85,26 +95,25 @@ class Live:
         if until is None or until > 0:
             return until
         metadata = found["metadata"]
+        attempts = known.poked.attempts
         if known.poked.hash != expected:
-            before = metadata.get("annotations", {}).get(poking.ANNOTATION)
-            known.poked = poking.Poked(expected, poking.last_attempt(before, expected))
-        known.poked.attempts += 1
-        known.poked.at = now
-        annotations = {poking.ANNOTATION: poking.value(expected, known.poked.attempts)}
+            attempts = poking.last_attempt(metadata.get("annotations", {}).get(poking.ANNOTATION), expected)
         body = {
             "metadata": {
                 "uid": metadata["uid"],
                 "resourceVersion": metadata["resourceVersion"],
-                "annotations": annotations,
+                "annotations": {poking.ANNOTATION: poking.value(expected, attempts + 1)},
             }
         }
         try:
             await self._cluster.patch(
                 kinds.POD, metadata["namespace"], metadata["name"], body, content_type=MERGE_PATCH
             )
-        except ApiError as error:  # gone, or changed meanwhile: the next time it is seen as it is
-            if error.status not in (404, 409):
-                _log.warning("a pod could not be poked", pod=metadata["name"], detail=str(error))
+        except ApiError as error:
+            if error.status in (404, 409):  # gone, or changed meanwhile
+                return _STALE_SECONDS
+            _log.warning("a pod could not be poked", pod=metadata["name"], detail=str(error))
+        known.poked = poking.Poked(expected, attempts + 1, now)
         return poking.poke_in(report, expected, known.poked, now)
 
     # --- what the API server says of them
@@ -126,12 +135,16 @@ class Live:
                 yield found
 
     def _hash(self, key: Key, spec: Manifest) -> str | None:
-        """Return the hash of the ConfigMap that a pod mounts as its configuration."""
+        """Return the hash of what a pod mounts as its configuration."""
+        content = self._content(key, spec)
+        return None if content is None else configuration.digest(content.encode())
+
+    def _content(self, key: Key, spec: Manifest) -> str | None:
+        """Return what a pod mounts as its configuration."""
         for volume in spec.get("volumes", ()):
             if volume["name"] == volumes.CONFIG_VOLUME and "configMap" in volume:
                 config_map = self._store.get(kinds.CONFIG_MAP, key.namespace, volume["configMap"]["name"])
-                content = None if config_map is None else (config_map.get("data") or {}).get(configuration.KEY)
-                return None if content is None else configuration.digest(content.encode())
+                return None if config_map is None else (config_map.get("data") or {}).get(configuration.KEY)
         return None
 
     def _observed(self, key: Key, found: Manifest, known: _Known | None) -> ObservedPod:

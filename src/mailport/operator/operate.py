@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 import signal
@@ -38,6 +39,8 @@ _CONFLICT_BACKOFF = (0.1, 5.0)  # likewise, of one that was another than we had 
 _LONGEST_WORK = 180.0  # seconds: then a worker hangs
 _LONGEST_BLINDNESS = 120.0  # seconds without watches
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+_Scope = tuple[kinds.Kind, str | None]  # all of a kind, in one namespace or in all
 
 _log = log.get()
 
@@ -95,8 +98,8 @@ class _Operator:
         self._failures: dict[Key, int] = {}
         self._list_again = asyncio.Event()
         self._filled_at: float | None = None  # monotonic seconds
-        self._refused: set[str] = set()  # what may not be listed, said once
-        self._watches = Watches(options.namespaces, self._observe, self._list_again.set)
+        self._refused: dict[_Scope, str] = {}  # what may not be listed (403), or is none (404), and why
+        self._watches = Watches(options.namespaces, self._observe, self._watch_anew)
         self._blind_since: float | None = None
 
     async def run(self) -> None:
@@ -124,6 +127,7 @@ class _Operator:
                 reconciler = Reconciler(self._cluster, self._store, live, self._options.gateways)
                 await self._fill()
                 tasks.create_task(self._look_again_and_again())
+                tasks.create_task(self._ask_again_for_what_was_refused())
 
                 async def work() -> None:
                     await self._work(reconciler, live)
@@ -143,32 +147,41 @@ class _Operator:
         )
         self._enqueue(concerned, after=0 if kind == kinds.INBOUND_SMTP else _SETTLE_SECONDS)
 
+    def _watch_anew(self) -> None:
+        metrics.watch_restarts.inc()
+        self._list_again.set()
+
     def _enqueue(self, keys: set[Key], after: float = 0) -> None:
         if self._working:  # else all are looked at when our turn begins
             self._queue.add_all(keys, after=after)
 
     async def _fill(self) -> None:
-        """List everything, for as long as it takes until the API server answers."""
-        for pause in chain(_LIST_RETRIES, repeat(_LIST_RETRIES[-1])):
+        """List everything, for as long as it takes until the API server answers.
+
+        What it refuses is tried again too, though not for ever: while it starts it refuses what is granted.
+        """
+        for attempt, pause in enumerate(chain(_LIST_RETRIES, repeat(_LIST_RETRIES[-1]))):
             try:
                 await self._list_everything()
             except ApiError as error:
                 _log.warning("nothing can be listed yet", seconds=pause, detail=str(error))
-                await asyncio.sleep(pause)
             else:
-                _log.info("ready", gateways=len(self._store.keys()), objects=len(self._store))
-                return
+                if not self._refused or attempt >= len(_LIST_RETRIES):
+                    break
+            await asyncio.sleep(pause)
+        for scope, why in self._refused.items():
+            _say_refused(scope, why)
+        self._filled_at = time.monotonic()
+        _log.info("ready", gateways=len(self._store.keys()), objects=len(self._store))
 
     async def _look_again_and_again(self) -> None:
         """List everything every ten minutes, and soon after a watch began anew; look at all gateways then."""
         while True:
             await asyncio.sleep(_RELIST_SECONDS)
             rest = random.uniform(0.9, 1.1) * _RESYNC_SECONDS - _RELIST_SECONDS  # noqa: S311 - so that replicas differ
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(rest):
                     await self._list_again.wait()
-            except TimeoutError:
-                pass
             self._list_again.clear()
             try:
                 await self._list_everything()
@@ -176,14 +189,22 @@ class _Operator:
                 _log.warning("a list failed", detail=str(error))
                 self._list_again.set()
             else:
+                self._filled_at = time.monotonic()
                 self._enqueue(set(self._store.keys()))
+
+    async def _ask_again_for_what_was_refused(self) -> None:
+        """List what could not be listed: nobody tells when a Role is there, or the definition of InboundSmtps."""
+        while True:
+            await asyncio.sleep(_RELIST_SECONDS)
+            for kind, namespace in tuple(self._refused):
+                with contextlib.suppress(ApiError):
+                    self._enqueue(await self._list(kind, namespace))
 
     async def _list_everything(self) -> None:
         for kind in kinds.WATCHED:
             for namespace in self._namespaces:
                 self._enqueue(await self._list(kind, namespace))
         self._store.forget_the_gone()
-        self._filled_at = time.monotonic()
 
     async def _list(self, kind: kinds.Kind, namespace: str | None) -> set[Key]:
         before = self._store.snapshot(kind, namespace)
@@ -194,15 +215,16 @@ class _Operator:
                 listed.add(f"{body['metadata']['namespace']}/{body['metadata']['name']}")
                 concerned |= self._store.put(kind, _projected(kind, body))
         except ApiError as error:
-            if error.status not in (403, 404):  # 404: the definition is not there, or no more
+            if error.status not in (403, 404):
                 raise
-            self._say_once(f"{kind.plural} cannot be listed: {error}")
+            if self._filled_at is not None and (kind, namespace) not in self._refused:
+                _say_refused((kind, namespace), str(error))
+            self._refused[kind, namespace] = str(error)
+            if error.status == 403:  # which says nothing of what there is
+                return concerned
+        else:
+            self._refused.pop((kind, namespace), None)
         return concerned | self._store.only(kind, listed, before)
-
-    def _say_once(self, message: str) -> None:
-        if message not in self._refused:
-            self._refused.add(message)
-            _log.error(message)
 
     # --- our turn
 
@@ -254,7 +276,7 @@ class _Operator:
         return again_in
 
     def _failed(self, key: Key, error: ApiError) -> float:
-        if error.is_conflict:
+        if error.is_conflict or error.status == 404:  # gone meanwhile
             metrics.reconciles.labels("conflict").inc()
             return self._backoff(key, _CONFLICT_BACKOFF)
         metrics.reconciles.labels("error").inc()
@@ -290,12 +312,19 @@ class _Operator:
     def _why_not_ready(self) -> str:
         if self._filled_at is None:
             return "starting"
+        if not (self._cluster.answers and self._election_cluster.answers):
+            return "the API server does not answer"
         return "" if self._watches.running else "watches begin anew"
 
     def _lease_namespace(self) -> str:
         if self._options.lease_namespace is not None:
             return self._options.lease_namespace
         return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "default"
+
+
+def _say_refused(scope: _Scope, why: str) -> None:
+    kind, namespace = scope
+    _log.error("cannot be listed", kind=kind.plural, namespace=namespace or "", detail=why)
 
 
 def _projected(kind: kinds.Kind, body: Manifest) -> Manifest:

@@ -201,7 +201,7 @@ class Programmer:
             return NamespaceGoneError(place.namespace)
         if error.status == 404:  # gone since we saw it
             return ApiError(409, str(error))
-        if error.is_passing and error.status < 500:
+        if error.is_passing and error.status != 500:  # which is a webhook's, or says that a field is unknown
             return error
         if any(words in cause.message for cause in error.causes for words in _CHANGES_NEVER):
             fields = ", ".join(dict.fromkeys(cause.field for cause in error.causes))

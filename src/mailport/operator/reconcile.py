@@ -126,9 +126,11 @@ class Reconciler:
     async def _program(self, key: Key, body: Manifest, gateway: InboundSmtp) -> tuple[Verdict, float | None]:
         """Return how far it came, and after how many seconds to try again where time alone may help."""
         uid = body["metadata"]["uid"]
-        rendered = children(gateway, self._circumstances(key, body, gateway))
+        given = self._circumstances(key, body, gateway)
         if gateway.spec.management is Management.SUSPENDED:
-            return _suspended(self._programmer.pending(rendered, uid)), None
+            as_applied = _of_generation(gateway, self._live.applied_generation(key))
+            return _suspended(self._programmer.pending(children(as_applied, given), uid)), None
+        rendered = children(gateway, given)
         try:
             await self._programmer.program(rendered, uid)
             await self._programmer.remove(key, rendered, uid)
@@ -221,6 +223,13 @@ def _suspended(pending: list[str]) -> Verdict:
     if not pending:
         return _PROGRAMMED
     return Verdict("Suspended", f"held back by spec.management Suspended: {', '.join(pending)}")
+
+
+def _of_generation(gateway: InboundSmtp, generation: int | None) -> InboundSmtp:
+    """Return the gateway as it was rendered then: that it was suspended since is no difference to hold back."""
+    if generation is None:
+        return gateway
+    return gateway.model_copy(update={"metadata": gateway.metadata.model_copy(update={"generation": generation})})
 
 
 def _is_exclusive(claim: Manifest | None) -> bool:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from mailport.operator.kinds import CLAIM, INBOUND_SMTP, Kind
+from mailport.operator import drift, poking
+from mailport.operator.kinds import CLAIM, DEPLOYMENT, INBOUND_SMTP, POD, REPLICA_SET, SERVICE, Kind
 from mailport.operator.metadata import SELECTOR_LABEL, Manifest
 
 
@@ -27,9 +28,9 @@ class _Place(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """An object, as JSON: there are thousands, few are looked at, and as Python's they take several times as much."""
+    """What is kept of an object, as JSON: there are thousands, few are looked at, and as Python's they take more."""
 
-    content: bytes
+    content: bytes  # without the resourceVersion: the same content in another version is no news
     version: int
     gateway: Key | None  # whose label it carries
     claims: frozenset[str]  # that an InboundSmtp names
@@ -63,10 +64,17 @@ class Store:
         return len(self._objects)
 
     def put(self, kind: Kind, body: Manifest) -> set[Key]:
-        """Take an object's state; return the gateways that it is news for: none where it is not newer."""
-        place, entry = _place(kind, body), _entry(kind, body)
+        """Take an object's state; return the gateways that it is news for.
+
+        None where it is not newer, nor where it differs in nothing that is kept.
+        """
+        place, version = _place(kind, body), _version(body)
         before = self._objects.get(place)
-        if entry.version <= self._gone.get(place, 0) or (before is not None and entry.version <= before.version):
+        if version <= self._gone.get(place, 0) or (before is not None and version <= before.version):
+            return set()
+        entry = _entry(kind, body, version)
+        if before is not None and before.content == entry.content:
+            self._objects[place] = entry
             return set()
         concerned = self._forget(place) | self._concerned(place, entry)
         self._objects[place] = entry
@@ -137,12 +145,12 @@ class Store:
                 yield Key(namespace, name)
 
 
-def _entry(kind: Kind, body: Manifest) -> _Entry:
+def _entry(kind: Kind, body: Manifest, version: int) -> _Entry:
     metadata = body["metadata"]
     name = (metadata.get("labels") or {}).get(SELECTOR_LABEL)
     return _Entry(
-        content=json.dumps(body, separators=(",", ":")).encode(),
-        version=_version(body),
+        content=json.dumps(_kept(kind, body), separators=(",", ":")).encode(),
+        version=version,
         gateway=None if name is None or kind in (INBOUND_SMTP, CLAIM) else Key(metadata["namespace"], name),
         claims=frozenset(_claims_named(body)) if kind == INBOUND_SMTP else frozenset(),
     )
@@ -150,6 +158,7 @@ def _entry(kind: Kind, body: Manifest) -> _Entry:
 
 def _body(entry: _Entry) -> Manifest:
     body: Manifest = json.loads(entry.content)
+    body["metadata"]["resourceVersion"] = str(entry.version)
     return body
 
 
@@ -168,3 +177,68 @@ def _place(kind: Kind, body: Manifest) -> _Place:
 def _version(body: Manifest) -> int:
     """Return the resourceVersion, which grows with each write to the cluster."""
     return int(body["metadata"]["resourceVersion"])
+
+
+# --- what is kept: what is ours, and of the rest what live.py, programming.py, reconcile.py and status.py read
+#
+# A tenth of a pod is, and news only where that changes: a HorizontalPodAutoscaler's status does every 15 s.
+
+_IDENTITY = ("name", "namespace", "uid")
+_CONDITION = ("type", "status", "reason", "message")
+_STATUS_IS_READ = (INBOUND_SMTP, SERVICE, DEPLOYMENT)
+
+
+def _kept(kind: Kind, body: Manifest) -> Manifest:
+    """Return what is kept of an object; its resourceVersion is kept apart."""
+    if kind == CLAIM:
+        return {"metadata": _some(body["metadata"], _IDENTITY), "spec": _some(body.get("spec"), ("accessModes",))}
+    if kind == REPLICA_SET:
+        return _replica_set(body)
+    if kind == POD:
+        return _pod(body)
+    kept = drift.compact(body)
+    kept["metadata"] = {field: value for field, value in kept["metadata"].items() if field != "resourceVersion"}
+    if kind not in _STATUS_IS_READ:
+        kept.pop("status", None)
+    return kept
+
+
+def _replica_set(body: Manifest) -> Manifest:
+    spec = body.get("spec") or {}
+    template = spec.get("template") or {}
+    return {
+        "metadata": _some(body["metadata"], (*_IDENTITY, "ownerReferences", "deletionTimestamp")),
+        "spec": {**_some(spec, ("replicas",)), "template": {"spec": _pod_spec(template.get("spec"))}},
+    }
+
+
+def _pod(body: Manifest) -> Manifest:
+    metadata, status = body["metadata"], body.get("status") or {}
+    return {
+        "metadata": {
+            **_some(metadata, (*_IDENTITY, "ownerReferences", "deletionTimestamp")),
+            "annotations": _some(metadata.get("annotations"), (poking.ANNOTATION,)),
+        },
+        "spec": _pod_spec(body.get("spec")),
+        "status": {
+            **_some(status, ("phase", "podIP", "hostIP", "hostIPs")),
+            "conditions": [_some(condition, _CONDITION) for condition in status.get("conditions", ())],
+            "containerStatuses": [
+                _some(container, ("name", "state", "lastState")) for container in status.get("containerStatuses", ())
+            ],
+        },
+    }
+
+
+def _pod_spec(spec: Manifest | None) -> Manifest:
+    spec = spec or {}
+    volumes = [volume for volume in spec.get("volumes", ()) if "configMap" in volume]
+    return {
+        **_some(spec, ("serviceAccountName",)),
+        "containers": [_some(container, ("name", "ports")) for container in spec.get("containers", ())],
+        "volumes": [_some(volume, ("name", "configMap")) for volume in volumes],
+    }
+
+
+def _some(fields: Manifest | None, names: tuple[str, ...]) -> Manifest:
+    return {name: fields[name] for name in names if name in fields} if fields else {}

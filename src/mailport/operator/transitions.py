@@ -36,6 +36,8 @@ _MESSAGE_MATTERS = frozenset(
     }
 )
 
+_NO_NEWS = frozenset({"Propagating"})  # each change of a setting passes through it, in a second
+
 _NOTHING: Manifest = {"status": "", "reason": "", "message": ""}  # before the first visit
 
 
@@ -64,6 +66,6 @@ def _failed(was: Manifest, now: Manifest) -> Transition | None:
 
 
 def _ready(was: Manifest, now: Manifest) -> Transition | None:
-    if now["status"] != "True" or was["status"] == "True":
+    if now["status"] != "True" or was["status"] == "True" or was["reason"] in _NO_NEWS:
         return None
     return Transition("Normal", now["reason"], now["message"])
