@@ -3,10 +3,10 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help run image setup kube chart check unit e2e test bench lock
+.PHONY: help run image setup kube chart check unit e2e test bench bench-operator lock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-7s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 run: ## serve examples/local.yaml on this machine, mail into ./var/mail; Ctrl-C ends it
 	@tools/venv.sh run
@@ -52,6 +52,11 @@ bench: ## Mailport beside smtp-sink, stock aiosmtpd and Postfix (ARGS=--quick fo
 	@tools/setup.sh
 	@tools/venv.sh dev
 	$(BIN)/python tests/bench/run.py $(ARGS)
+
+bench-operator: ## the operator with 500 gateways on a real API server (ARGS=--quick for a first look, in ten minutes)
+	@tools/venv.sh dev
+	@tools/kube.sh
+	$(BIN)/python -m tests.bench.run_operator $(ARGS)
 
 # Locked on the oldest Python that we support: what newer ones need is a subset, never more.
 COMPILE = CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \
