@@ -1,16 +1,22 @@
 """InboundSmtps in a cluster, as the tests of the operator write and read them."""
 
 import json
+import time
 from typing import Any
 
 from mailport.operator import kinds
 from mailport.operator.drift import added, differences, dropped
 from mailport.operator.manifests import children
+from mailport.operator.metadata import OPERATOR
 from mailport.operator.reading import read
 from mailport.operator.reconcile import Options
 from tests.kube.cluster import Answer, Cluster
-from tests.kube.operating import IMAGE
+from tests.kube.operating import IMAGE, Operator
 from tests.operator.making import MINIMAL
+
+# A gateway with a child of each kind, and their names
+ALL = {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}, "networkPolicy": "Managed"}
+NAMES = {kind.name: "mx" for kind in kinds.CHILDREN} | {"ServiceAccount": "mx-listener", "ConfigMap": "mx-c1"}
 
 OPTIONS = Options(IMAGE)
 ROOT = "/apis/mailport.dev/v1alpha1"
@@ -90,6 +96,16 @@ class Gateways:
         told = self.cluster.kubectl("get", "--raw", f"{self.path(kind)}?{query}")
         return [json.loads(line)["object"] for line in told.splitlines()]
 
+    def until_gone(self, kind: str, name: str = "mx") -> None:
+        """Wait until an object is not there."""
+        self.cluster.wait_for(f"{kind} {name} is gone", lambda: self.child(kind, name).status == 404)
+
+    def until_rolled_out(self, name: str = "mx") -> None:
+        """Wait until no change is on its way."""
+        self.cluster.wait_for(
+            f"{name} is rolled out", lambda: self.condition("Reconciling", name)["reason"] == "Absent"
+        )
+
     def unlike(self, name: str = "mx", **given: Any) -> list[str]:
         """Name what differs between the children in the cluster and the rendered ones."""
         found = []
@@ -107,6 +123,30 @@ class Gateways:
     def until_rendered(self, name: str = "mx", seconds: float = 20, **given: Any) -> None:
         """Wait until all children are as rendered."""
         self.cluster.wait_for(f"{name}'s children are as rendered", lambda: not self.unlike(name, **given), seconds)
+
+    def identities(self) -> dict[str, str]:
+        """Return the uid of a child of each kind."""
+        return {kind: self.child(kind, name).body["metadata"]["uid"] for kind, name in NAMES.items()}
+
+    def asked(self, user: str, *verbs: str) -> list[str]:
+        """Return what a user asked about in this namespace so far, by these verbs."""
+        return [
+            event["requestURI"]
+            for event in self.cluster.audit()
+            if event["user"]["username"] == user
+            and event["verb"] in verbs
+            and f"/namespaces/{self.namespace}/" in event["requestURI"]
+        ]
+
+    def let_it_look(self, operator: Operator, name: str = "mx") -> None:
+        """Wait until an operator has looked at all that happened so far.
+
+        What it is told is a change that it ignores; twice, as one look may have been under way.
+        """
+        for _ in range(2):
+            before = operator.looks()
+            self.patch("InboundSmtp", name, {"metadata": {"annotations": {"example.org/now": str(time.monotonic())}}})
+            self.cluster.wait_for("the operator has looked", lambda before=before: operator.looks() > before)
 
     def pods(self) -> list[dict[str, Any]]:
         """Return the pods of the namespace, whosever they are."""
@@ -127,3 +167,12 @@ class Gateways:
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl in the namespace."""
         return self.cluster.kubectl(f"--namespace={self.namespace}", *arguments, stdin=stdin)
+
+
+WRITING = ("create", "update", "patch", "delete", "deletecollection")
+
+
+def applied_by_us(child: dict[str, Any]) -> dict[str, Any]:
+    """Return what of an object the operator has applied (FieldsV1)."""
+    managed = child["metadata"].get("managedFields", ())
+    return next((entry["fieldsV1"] for entry in managed if entry["manager"] == OPERATOR), {})

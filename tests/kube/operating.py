@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from mailport.model import InboundSmtp
 from mailport.operator.references import references
-from tests.kube.cluster import Cluster, program
+from tests.kube.cluster import ROOT, Cluster, program
 
 IMAGE = "mailport:tests"
 _numbers = itertools.count(1)
@@ -280,6 +280,18 @@ def without(operator: Operator) -> Iterator[None]:
         yield
     finally:
         operator.start()
+
+
+def grant(cluster: Cluster, *arguments: str, namespace: str = "mailport-system", release: str = "mailport") -> None:
+    """Give the operator's ServiceAccount of a namespace what the chart grants, and no more."""
+    cluster.create_namespace(namespace)
+    chart = ("template", release, str(ROOT / "helm/mailport"), f"--namespace={namespace}")
+    cluster.kubectl("apply", "-f", "-", stdin=helm(*chart, "--show-only=templates/rbac.yaml", *arguments))
+
+
+def tell(what: str) -> None:
+    """Say what was measured: pytest shows it with -s, and of a test that failed."""
+    sys.stdout.write(f"{what}\n")
 
 
 def helm(*arguments: str) -> str:

@@ -204,7 +204,8 @@ def test_the_life_of_a_gateway_in_events():
         "and is applied": (lagging, []),
         "and is live": (well, []),
         "a setting is wrong": (refused("Invalid", "spec.routes: required"), ["Warning Invalid: spec.routes: required"]),
-        "and right again": (well, ["Normal Ready: 1 of 1 replicas serve generation 3"]),
+        "and right again": (lagging, []),
+        "and that is live": (well, ["Normal Ready: 1 of 1 replicas serve generation 3"]),
         "the node is lost": (
             replace(well, pods=(pod(ready=False, silent=True),)),
             ["Warning NoReplicaReady: 0 of 1 replicas are ready"],
@@ -225,8 +226,8 @@ def test_the_life_of_a_gateway_in_events():
     }
     seen = {}
     before = {}
-    for step, (facts, _) in steps.items():
-        after = status(replace(facts, before=before), NOW)
+    for minute, (step, (facts, _)) in enumerate(steps.items()):
+        after = status(replace(facts, before=before), f"2026-11-22T10:{minute:02}:00Z")
         seen[step] = events(before, after)
         before = after
 

@@ -36,8 +36,7 @@ _MESSAGE_MATTERS = frozenset(
     }
 )
 
-_NO_NEWS = frozenset({"Propagating"})  # each change of a setting passes through it, in a second
-
+_SINCE = "lastTransitionTime"
 _NOTHING: Manifest = {"status": "", "reason": "", "message": ""}  # before the first visit
 
 
@@ -45,7 +44,8 @@ def transitions(before: Manifest, after: Manifest) -> tuple[Transition, ...]:
     """Return the Events of one change from a status to the next."""
     was, now = _by_type(before), _by_type(after)
     found = [_failed(was.get(kind, _NOTHING), now[kind]) for kind in _WARNS if kind in now]
-    found.append(_ready(was.get("Ready", _NOTHING), now.get("Ready", _NOTHING)))
+    if not _was_only_a_setting(was):
+        found.append(_ready(was.get("Ready", _NOTHING), now.get("Ready", _NOTHING)))
     return tuple(transition for transition in found if transition is not None)
 
 
@@ -66,6 +66,15 @@ def _failed(was: Manifest, now: Manifest) -> Transition | None:
 
 
 def _ready(was: Manifest, now: Manifest) -> Transition | None:
-    if now["status"] != "True" or was["status"] == "True" or was["reason"] in _NO_NEWS:
+    if now["status"] != "True" or was["status"] == "True":
         return None
     return Transition("Normal", now["reason"], now["message"])
+
+
+def _was_only_a_setting(was: dict[str, Manifest]) -> bool:
+    """Whether it was not Ready for a second, until pods took up a setting, and for no other reason before that.
+
+    What was wrong before is repaired by a change of the spec, and that passes through Propagating too.
+    """
+    ready, config_live = was.get("Ready", _NOTHING), was.get("ConfigLive", _NOTHING)
+    return ready["reason"] == "Propagating" and ready.get(_SINCE) == config_live.get(_SINCE)

@@ -1,0 +1,198 @@
+"""Configuration live in pods: asked, poked, and asked again. The pods are a stand-in's: see operating.Node.
+
+Deployments, ReplicaSets and pods are the real controllers'; what a kubelet and a listener would do is not.
+"""
+
+import time
+from datetime import datetime
+from itertools import pairwise
+
+import pytest
+
+from mailport.operator.metadata import SELECTOR_LABEL
+from mailport.operator.poking import ANNOTATION
+from tests.kube.conftest import OPERATOR
+from tests.kube.gateways import Gateways
+from tests.kube.operating import Node
+
+LAGGING_SECONDS = 4.5  # longer than any of the first three pauses between pokes
+TLS = {"certificateRefs": [{"name": "mx-tls"}]}
+
+
+@pytest.fixture
+def gateways(operator, controllers, namespace):
+    gateways = Gateways(controllers, namespace)
+    yield gateways
+    gateways.delete_all()
+
+
+@pytest.fixture
+def node(gateways):
+    with Node(gateways.cluster, gateways.namespace) as node:
+        yield node
+
+
+def until_live(gateways, replicas=1):
+    """Wait until all pods are ready, and serve the spec as it is now."""
+    gateways.until("ConfigLive", "Live")
+    gateways.cluster.wait_for(
+        f"{replicas} replicas are ready", lambda: gateways.get()["status"]["readyReplicas"] == replicas
+    )
+
+
+def pokes(gateways):
+    """When the operator patched pods of this namespace, in seconds."""
+    return [
+        datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
+        for event in gateways.cluster.audit()
+        if event["user"]["username"] == OPERATOR
+        and (event["verb"], event["responseStatus"]["code"]) == ("patch", 200)
+        and event["requestURI"].startswith(f"{gateways.path('Pod')}/")
+    ]
+
+
+def annotations(gateways):
+    """The last poke of each pod."""
+    return [pod["metadata"].get("annotations", {}).get(ANNOTATION) for pod in gateways.pods()]
+
+
+def test_a_change_is_live_by_a_poke(gateways, node):
+    """One for each pod, with the hash that it is to run; no pod is started anew."""
+    gateways.apply(replicas=2)
+    until_live(gateways, replicas=2)
+    before = {pod["metadata"]["uid"] for pod in gateways.pods()}
+    assert annotations(gateways) == [None, None]
+    gateways.apply(replicas=2, limits={"maxConnections": 7})
+    until_live(gateways, replicas=2)
+
+    expected = gateways.get()["status"]["configHash"]
+    assert [listener.said["hash"] for listener in node.listeners.values()] == [expected] * 2
+    assert annotations(gateways) == [f"{expected}.1"] * 2
+    assert {pod["metadata"]["uid"] for pod in gateways.pods()} == before
+
+
+def test_a_kubelet_that_lags_is_poked_again_and_again(gateways, node):
+    """Its watch of ConfigMaps may be behind the one of pods, and then a poke mounts the old content."""
+    gateways.apply()
+    until_live(gateways)
+    node.mounts = False
+    gateways.apply(limits={"maxConnections": 7})
+    gateways.cluster.wait_for("there were four pokes", lambda: len(pokes(gateways)) == 4)
+    propagating = gateways.condition("ConfigLive")
+    (last,) = annotations(gateways)
+    node.mounts = True
+    until_live(gateways)
+
+    assert (propagating["status"], propagating["reason"]) == ("False", "Propagating")
+    assert propagating["message"] == "0 of 1 ready pods run this configuration"
+    assert last == f"{gateways.get()['status']['configHash']}.4"
+    for (before, after), pause in zip(pairwise(pokes(gateways)), (1, 2, 4), strict=True):
+        assert pause <= after - before + 0.01 < pause + 1
+    assert "Propagating" not in [reason for reason, _ in gateways.events()]
+
+
+def test_while_suspended_nobody_is_poked(gateways, node):
+    """Pods are touched no more than anything else; what they say is still asked, and said."""
+    gateways.apply()
+    until_live(gateways)
+    node.mounts = False
+    gateways.apply(limits={"maxConnections": 7})
+    gateways.cluster.wait_for("there were two pokes", lambda: len(pokes(gateways)) == 2)  # the next after 2 seconds
+    gateways.apply(limits={"maxConnections": 7}, management="Suspended")
+    gateways.until("Programmed", "Programmed")
+    before = len(pokes(gateways))
+    time.sleep(LAGGING_SECONDS)
+
+    assert gateways.condition("ConfigLive")["reason"] == "Propagating"
+    assert len(pokes(gateways)) == before
+
+
+def test_what_a_listener_cannot_load_is_said_in_its_words(gateways, node):
+    """It serves on with the last good configuration, and one Event tells."""
+    gateways.apply()
+    until_live(gateways)
+    node.mounts = False
+    node.override = {"reloadError": "spec.access.addresses[3]: not what I know"}
+    gateways.apply(limits={"maxConnections": 7})
+    failed = gateways.until("ConfigLive", "ReloadFailed")
+    ready, available = gateways.condition("Ready"), gateways.condition("Available")
+    node.override = {"reloadError": None}
+    node.mounts = True
+    until_live(gateways)
+
+    assert failed["status"] == "False"
+    assert failed["message"].endswith(": spec.access.addresses[3]: not what I know")
+    assert (ready["status"], ready["reason"]) == ("False", "ReloadFailed")
+    assert available["status"] == "True"
+    assert [reason for reason, _ in gateways.events()] == ["Ready", "ReloadFailed", "Ready"]
+
+
+def test_a_missing_secret_is_named_while_the_rest_serves_and_heals_when_it_comes(gateways, node):
+    """The operator may read no Secret: pods say what they miss, and a poke every ten seconds has them look again."""
+    gateways.apply(tls=TLS)
+    found = gateways.until("ResolvedRefs", "SecretNotFound")
+    until_live(gateways)
+
+    assert found["message"].startswith("Secret mx-tls (spec.tls.certificateRefs[0])")
+    assert {(each["kind"], each["name"]) for each in gateways.get()["status"]["missing"]} == {("Secret", "mx-tls")}
+    assert gateways.condition("Available")["status"] == gateways.condition("Programmed")["status"] == "True"
+    assert gateways.condition("Ready")["reason"] == "SecretNotFound"
+    assert gateways.condition("Stalled")["reason"] == "Absent"
+    gateways.kubectl("create", "secret", "generic", "mx-tls", "--from-literal=tls.crt=1", "--from-literal=tls.key=2")
+    healed = gateways.until("ResolvedRefs", "ResolvedRefs")
+
+    assert healed["status"] == "True"
+    assert gateways.get()["status"]["missing"] == []
+    first, second = pokes(gateways)
+    assert 9.9 < second - first < 12
+
+
+def test_pods_that_do_not_say_what_they_run_are_no_reason_to_be_not_ready(gateways, node):
+    """A NetworkPolicy may keep the operator out. The kubelet says that they are ready, and that counts."""
+    gateways.apply()
+    until_live(gateways)
+    for listener in node.listeners.values():
+        listener.stop()
+    gateways.apply(limits={"maxConnections": 7})
+    silent = gateways.until("ConfigLive", "PodsUnreachable")
+    ready = gateways.until("Ready", "Ready")
+
+    assert silent["status"] == "Unknown"
+    assert gateways.pods()[0]["metadata"]["name"] in silent["message"]
+    assert ready["status"] == "True"
+    assert "not all of them say" in ready["message"]
+
+
+def test_a_renewed_certificate_is_in_the_status_within_a_minute(gateways, node):
+    """The operator sees no Secret: nothing tells it but the listener, which it asks now and then."""
+    gateways.kubectl("create", "secret", "generic", "mx-tls", "--from-literal=tls.crt=1", "--from-literal=tls.key=2")
+    certificate = {"secretName": "mx-tls", "serialNumber": "01", "notAfter": "2030-01-01T00:00:00Z"}
+    node.override = {"certificates": [certificate]}
+    gateways.apply(tls=TLS)
+    until_live(gateways)
+    assert gateways.get()["status"]["certificates"] == [certificate]
+    renewed = certificate | {"serialNumber": "02", "notAfter": "2030-03-01T00:00:00Z"}
+    node.override = {"certificates": [renewed]}
+    gateways.cluster.wait_for(
+        "the status has it", lambda: gateways.get()["status"]["certificates"] == [renewed], seconds=62
+    )
+
+    assert pokes(gateways) == []
+
+
+def test_a_pod_that_only_carries_the_label_is_neither_asked_nor_poked(gateways, node):
+    """Whoever may create pods could have the operator believe what it says, or call wherever it says it is."""
+    gateways.apply()
+    until_live(gateways)
+    (ours,) = gateways.pods()
+    metadata = {"name": "theirs", "namespace": gateways.namespace, "labels": {SELECTOR_LABEL: "mx"}}
+    stranger = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": ours["spec"]}
+    gateways.cluster.ask("POST", gateways.path("Pod"), stranger).expect_accepted()
+    gateways.cluster.wait_for("it runs", lambda: "theirs" in node.listeners)
+    gateways.apply(limits={"maxConnections": 7})
+    until_live(gateways)
+
+    assert node.listeners["theirs"].asked == 0
+    assert node.listeners[ours["metadata"]["name"]].asked > 0
+    assert gateways.child("Pod", "theirs").body["metadata"].get("annotations", {}).get(ANNOTATION) is None
+    assert gateways.get()["status"]["readyReplicas"] == 1

@@ -1,0 +1,342 @@
+"""What happens to an API server, to the network and to a cluster, and that one operator, never restarted, lives on.
+
+On a control plane of its own, as it is killed. Between it and the operator is a relay that the tests cut and freeze.
+"""
+
+import contextlib
+import http.client
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+
+import pytest
+
+from tests.kube.conftest import OPERATOR, running
+from tests.kube.gateways import Gateways
+from tests.kube.operating import Operator, grant, instead, stopped_at_the_end, tell
+from tests.kube.relay import Relay
+
+DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/inboundsmtps.mailport.dev"
+FLOW_CONTROL = "/apis/flowcontrol.apiserver.k8s.io/v1"
+
+ELECTION = ("--leader-elect", "--lease-namespace=mailport-system")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """A control plane for this file, with all controllers at work."""
+    with running(tmp_path_factory.mktemp("recovery")) as cluster:
+        cluster.install_crd()
+        grant(cluster)
+        cluster.start_controllers()
+        gateways = Gateways(cluster, cluster.new_namespace())
+        gateways.apply("collected")
+        account = owned_account(gateways)
+        gateways.delete("collected")
+        cluster.wait_for("garbage is collected", lambda: cluster.ask("GET", account).status == 404)
+        yield cluster
+        cluster.kill("kube-apiserver")  # which would wait for the controllers to end
+
+
+def owned_account(gateways):
+    """Make a ServiceAccount that an InboundSmtp owns, and return its path."""
+    path = f"/api/v1/namespaces/{gateways.namespace}/serviceaccounts"
+    owner = {"apiVersion": "mailport.dev/v1alpha1", "kind": "InboundSmtp", "name": "collected"}
+    owner["uid"] = gateways.get("collected")["metadata"]["uid"]
+    gateways.cluster.ask("POST", path, {"metadata": {"name": "owned", "ownerReferences": [owner]}}).expect_accepted()
+    return f"{path}/owned"
+
+
+@pytest.fixture(scope="module")
+def relay(cluster):
+    with Relay(cluster.kubeconfig_of(OPERATOR)) as relay:
+        yield relay
+
+
+@pytest.fixture(scope="module")
+def operator(cluster, relay, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("operator")
+    operator = Operator(cluster, OPERATOR, *ELECTION, folder=folder, kubeconfig=relay.kubeconfig)
+    with stopped_at_the_end(operator):
+        yield operator.start()
+        assert operator.stop() == 0
+
+
+@pytest.fixture
+def made(cluster, operator):
+    """A gateway `mx`, all there; and in the end an operator that is well."""
+    gateways = Gateways(cluster, cluster.new_namespace())
+    gateways.apply(replicas=2, networkPolicy="Managed")
+    gateways.until_rendered(seconds=40)
+    yield gateways
+    cluster.wait_for("it is ready", lambda: operator.page("readyz")[0] == 200)
+    assert "internal error" not in operator.log.read_text()
+
+
+@pytest.fixture
+def gateways(made, operator):
+    """The same, of an operator that lives through the test."""
+    with alive(operator):
+        yield made
+
+
+@contextmanager
+def alive(operator):
+    """Look at /livez all the time: whatever is the matter here, a new process would not help."""
+    pid, said, done = operator.process.pid, Counter(), threading.Event()
+
+    def look():
+        while not done.wait(0.2):
+            said[operator.page("livez")] += 1
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        looking.join()
+    assert list(said) == [(200, "ok\n")]
+    assert operator.running
+    assert operator.process.pid == pid
+
+
+def delete(gateways, *kinds):
+    gateways.kubectl("delete", ",".join(kinds), "mx", "--wait=false")
+
+
+def seconds_until_rendered(gateways, name="mx", within=40):
+    began = time.monotonic()
+    gateways.until_rendered(name, seconds=within)
+    took = time.monotonic() - began
+    tell(f"as rendered after {took:.1f} s")
+    return took
+
+
+# --- the API server
+
+
+def test_an_api_server_that_dies_and_comes_back(gateways, operator):
+    """Children that somebody deletes and changes before the operator is back are put right."""
+    gateways.cluster.kill("kube-apiserver")
+    gateways.cluster.wait_for(
+        "it says so", lambda: operator.page("readyz") == (503, "the API server does not answer\n")
+    )
+    gateways.cluster.run_again("kube-apiserver")
+    delete(gateways, "service", "poddisruptionbudget")
+    gateways.kubectl("set", "image", "deployment/mx", "listener=elsewhere")
+
+    seconds_until_rendered(gateways)
+
+
+def test_a_deletion_that_no_watch_tells_of(gateways, relay):
+    """410: an API server that begins anew does not know what was before, and what it lists instead has no ends."""
+    service = gateways.child("Service").body["metadata"]
+    with relay.closed():
+        delete(gateways, "service", "poddisruptionbudget", "networkpolicy")
+        gateways.cluster.kill("kube-apiserver")
+        gateways.cluster.run_again("kube-apiserver")
+        said = gateways.cluster.ask("GET", "/api/v1/services", watch="true", resourceVersion=service["resourceVersion"])
+    assert (said.body["type"], said.body["object"]["code"]) == ("ERROR", 410)
+
+    seconds_until_rendered(gateways)
+
+    assert gateways.child("Service").body["metadata"]["uid"] != service["uid"]
+
+
+def test_an_api_server_that_is_not_there_when_the_operator_starts(made, operator):
+    """It waits, and says that it does; while the API server starts it refuses what it will allow."""
+    cluster = made.cluster
+    assert operator.stop() == 0
+    cluster.kill("kube-apiserver")
+    operator.launch()
+    cluster.wait_for("it waits", lambda: "nothing can be listed yet" in operator.log.read_text())
+
+    assert (operator.page("livez")[0], operator.page("readyz")) == (200, (503, "starting\n"))
+    cluster.run_again("kube-apiserver")
+    made.apply("late", replicas=2)
+    seconds_until_rendered(made, "late")
+    ready = [line for line in operator.lines() if line["event"] == "ready"]
+    assert ready[-1]["gateways"] > 0, "it took a refusal for an answer"
+
+
+# --- the network
+
+
+def test_streams_that_end(gateways, relay):
+    """What happens before they are there again is seen all the same."""
+    for attempt in range(5):
+        relay.cut()
+        delete(gateways, "service")
+        gateways.patch("Deployment", "mx", {"spec": {"replicas": attempt}})
+        assert seconds_until_rendered(gateways) < 10
+
+
+def test_connections_that_freeze(gateways, operator, relay):
+    """Nothing comes any more and nobody says so: the Lease is kept, and what happened is seen within 70 s.
+
+    The API server sends a sign of life (a bookmark) once a minute.
+    """
+    transitions = lease(gateways.cluster)["leaseTransitions"]
+    relay.freeze()
+    delete(gateways, "service")
+
+    assert seconds_until_rendered(gateways, within=100) < 80
+    assert operator.leads
+    assert lease(gateways.cluster)["leaseTransitions"] == transitions
+    relay.cut()  # the other streams would wait for their own 70 s
+
+
+def lease(cluster):
+    path = "/apis/coordination.k8s.io/v1/namespaces/mailport-system/leases/mailport-operator"
+    return cluster.ask("GET", path).expect_accepted().body["spec"]
+
+
+# --- what the API server refuses for a while
+
+
+def test_an_api_server_that_has_no_time_for_us(gateways, operator, relay):
+    """429 (API Priority and Fairness): to all that the operator asks, its watches too."""
+    with no_time_for_operators(gateways.cluster):
+        gateways.apply(replicas=3)
+        gateways.cluster.wait_for("writes are refused", lambda: "patch" in refused(gateways.cluster, 429))
+        relay.cut()
+        gateways.cluster.wait_for("watches are refused", lambda: "watch" in refused(gateways.cluster, 429))
+        assert gateways.unlike()
+
+    seconds_until_rendered(gateways)
+
+
+@contextmanager
+def no_time_for_operators(cluster):
+    """Let the operator's user have one request at a time; and have one that does not end.
+
+    None at a time is one at a time too.
+    """
+    name = "operators-have-to-wait"
+    limits = {"nominalConcurrencyShares": 0, "borrowingLimitPercent": 0, "limitResponse": {"type": "Reject"}}
+    level = {"kind": "PriorityLevelConfiguration", "spec": {"type": "Limited", "limited": limits}}
+    rules = [{"resourceRules": [EVERYTHING], "subjects": [A_USER]}]
+    spec = {"matchingPrecedence": 2, "priorityLevelConfiguration": {"name": name}, "rules": rules}
+    schema = {"kind": "FlowSchema", "spec": spec}
+    paths = []
+    try:
+        for body, plural in ((level, "prioritylevelconfigurations"), (schema, "flowschemas")):
+            body |= {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "metadata": {"name": name}}
+            cluster.ask("POST", f"{FLOW_CONTROL}/{plural}", body).expect_accepted()
+            paths.insert(0, f"{FLOW_CONTROL}/{plural}/{name}")
+        with a_request_that_does_not_end(cluster):
+            yield
+    finally:
+        for path in paths:
+            cluster.ask("DELETE", path).expect_accepted()
+
+
+@contextmanager
+def a_request_that_does_not_end(cluster):
+    """Announce a body, and do not send it."""
+    connection = http.client.HTTPSConnection(cluster.url.removeprefix("https://"), context=cluster._context)
+    headers = {**cluster._authorization(OPERATOR), "Content-Type": "application/json", "Content-Length": "2"}
+    path = "/api/v1/namespaces/default/configmaps"
+
+    def others_are_refused():
+        return cluster.ask("GET", path, user=OPERATOR).status == 429
+
+    with contextlib.closing(connection):
+        connection.request("POST", path, headers=headers)
+        cluster.wait_for("others are refused", others_are_refused)
+        yield
+
+
+EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
+A_USER = {"kind": "User", "user": {"name": OPERATOR}}
+
+
+def refused(cluster, status):
+    """Count, by verb, what the operator was answered this to."""
+    return Counter(event["verb"] for event in asked(cluster) if event["responseStatus"]["code"] == status)
+
+
+def asked(cluster):
+    return (event for event in cluster.audit() if event["user"]["username"] == OPERATOR)
+
+
+def test_somebody_who_writes_at_the_same_time(gateways, relay):
+    """409: what the operator saw is no more; it looks again, until it wins."""
+    before = refused(gateways.cluster, 409)["patch"]
+    relay.delay = 0.1  # what it sees is as old when it writes
+    try:
+        for attempt in range(60):
+            gateways.patch("Deployment", "mx", {"spec": {"replicas": attempt % 5}})
+            gateways.patch("Service", "mx", {"metadata": {"annotations": {"example.org/attempt": str(attempt)}}})
+            gateways.apply(replicas=1 + attempt % 3, service={"annotations": {"example.org/a": str(attempt)}})
+        seconds_until_rendered(gateways)
+    finally:
+        relay.delay = 0.0
+
+    assert refused(gateways.cluster, 409)["patch"] > before
+    assert gateways.child("Service").body["metadata"]["annotations"]["example.org/attempt"] == "59"
+
+
+# --- the cluster
+
+
+def test_a_namespace_that_goes(gateways, operator):
+    """With gateways in it: nothing is written into it any more, nothing is said of it, and others are served."""
+    cluster = gateways.cluster
+    going = Gateways(cluster, cluster.new_namespace())
+    for name in ("a", "b", "c"):
+        going.apply(name, replicas=2)
+    for name in ("a", "b", "c"):
+        going.until_rendered(name)
+    before = sum(is_write_into(going.namespace, event) for event in asked(cluster))
+    said, path = len(operator.lines()), f"/api/v1/namespaces/{going.namespace}"
+    cluster.ask("DELETE", path).expect_accepted()
+    gateways.apply(replicas=3)
+    assert seconds_until_rendered(gateways) < 10
+    cluster.wait_for("it is gone", lambda: cluster.ask("GET", path).status == 404, 60)
+
+    told = [event["responseStatus"]["code"] for event in asked(cluster) if is_write_into(going.namespace, event)]
+    assert 201 not in told[before:]
+    assert told[before:].count(403) < 40, "it tries again and again"
+    assert operator.lines()[said:] == []
+
+
+def is_write_into(namespace, event):
+    return event["verb"] not in ("get", "list", "watch") and event["objectRef"].get("namespace") == namespace
+
+
+def test_a_definition_that_goes_and_comes_back(gateways, operator):
+    """With all InboundSmtps, and all of their children."""
+    with without_definition(gateways):
+        pass
+    check_it_is_served(gateways, operator)
+
+
+def test_a_definition_that_goes_and_comes_back_in_one_namespace(made, operator, relay, tmp_path):
+    """There nobody tells of definitions: it has to look."""
+    arguments = ("--namespace", made.namespace, *ELECTION)
+    other = Operator(made.cluster, OPERATOR, *arguments, folder=tmp_path, kubeconfig=relay.kubeconfig)
+    with instead(operator, other), alive(other):
+        with without_definition(made):
+            made.cluster.wait_for("it has looked", lambda: "not served: inboundsmtps" in other.log.read_text())
+        check_it_is_served(made, other)
+
+
+@contextmanager
+def without_definition(gateways):
+    cluster = gateways.cluster
+    cluster.ask("DELETE", DEFINITION).expect_accepted()
+    cluster.wait_for("it is gone", lambda: cluster.ask("GET", DEFINITION).status == 404)
+    cluster.wait_for("what was made of it is gone", lambda: gateways.child("Deployment").status == 404)
+    yield
+    cluster.install_crd()
+
+
+def check_it_is_served(gateways, operator):
+    gateways.apply(replicas=2)
+    seconds_until_rendered(gateways)
+    gateways.cluster.wait_for("it is ready", lambda: operator.page("readyz")[0] == 200)
+    gateways.apply(replicas=1)
+    assert seconds_until_rendered(gateways) < 5, "by its watch"
