@@ -33,6 +33,7 @@ from tests.e2e.release import (
     seconds_until,
     send,
 )
+from tests.kube.cluster import ROOT
 
 TLS = {"certificateRefs": [{"name": "mx-tls"}]}
 AUTH = {"htpasswd": {"secretRef": {"name": "mx-users"}}}
@@ -131,6 +132,27 @@ def test_what_is_missing_is_named_and_heals_when_it_appears(mx):
 
     assert len(mx.messages("meanwhile@example.org")) == 1
     assert mx.starts() == before
+
+
+def test_the_example_of_the_quick_start_takes_mail(mx):
+    """docs/quick-start.md, from the claim to the mailbox."""
+    mx.node.apply((ROOT / "examples/cluster.yaml").read_text(), namespace=mx.namespace)
+    mx.wait()
+    send(mx.node_port(), "anna@example.org")
+    with connect(mx.node_port("submission"), tls=True) as server:
+        server.login(USER, PASSWORD)
+        server.sendmail(USER, ["bob@example.org"], "Subject: submitted\r\n\r\nhello\r\n")
+
+    assert len(mx.messages("anna@example.org")) == 1
+    assert len(mx.messages("bob@example.org")) == 1
+
+
+def test_helm_test_passes(release):
+    """The chart's own: an InboundSmtp, a message, and nothing left of it."""
+    said = release.helm("test", "mailport", f"--namespace={SYSTEM}", "--timeout=180s")
+
+    assert "Succeeded" in said
+    assert "mailport-test" not in release.node.kubectl("get", "inboundsmtps", "--all-namespaces", "--output=name")
 
 
 # --- settings take effect in running pods
