@@ -88,9 +88,11 @@ def asker(address: str) -> Callable[[str], list[Any]]:
                 return list(json.load(response)["data"]["result"])
         except urllib.error.HTTPError as error:
             with error:
+                if error.code == 503:  # it starts
+                    return []
                 raise AssertionError(error.read().decode()) from error
         except OSError:
-            return []  # it starts
+            return []  # it has not even begun
 
     return ask
 
