@@ -15,6 +15,7 @@ STARTING = """
 import signal, subprocess
 from tests.e2e.machine import LINK, NODE, Machine
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored by what it runs behind itself
 machine = Machine("inner")
 try:
     machine.start({"198.18.64.0/18": NODE})
@@ -50,7 +51,10 @@ def test_nothing_is_left_behind(able, name):
             assert mentions("mailport-tests")
         finally:
             starting.send_signal(getattr(signal, name))
-        starting.wait(30)
+        try:
+            starting.wait(30)
+        finally:
+            starting.kill()
 
     deadline = time.monotonic() + 10
     while mentions("mailport-tests"):
