@@ -1,4 +1,4 @@
-"""A node for the tests of this folder, brought up once, for the first test that asks for it."""
+"""A node for the tests of this folder: brought up for the first that asks for it, gone after the last."""
 
 from collections.abc import Generator, Iterator
 
@@ -25,7 +25,7 @@ def able() -> None:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(able: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """A cluster with a node, and the product's image on it."""
     plugins = request.config.pluginmanager

@@ -14,9 +14,10 @@ import pytest
 from mailport.operator.drift import replicas_owned_by_others
 from mailport.operator.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, DISRUPTION_BUDGET, SERVICE
 from mailport.operator.metadata import SELECTOR_LABEL
-from tests.kube.conftest import OPERATOR, running
+from tests.kube.apart import control_plane
+from tests.kube.conftest import OPERATOR
 from tests.kube.gateways import Gateways
-from tests.kube.operating import Operator, grant, stopped_at_the_end, tell
+from tests.kube.operating import Operator, stopped_at_the_end, tell
 
 OPERATIONS = 200
 NAMES = [f"mx-{number}" for number in range(20)]
@@ -25,15 +26,11 @@ QUIET_SECONDS = 3  # that nothing is amiss for: what somebody has not heard of y
 SEED = int(os.environ.get("MAILPORT_SEED") or random.SystemRandom().randrange(2**32))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster(tmp_path_factory):
-    """A control plane for this file, with controllers: they collect what deleted gateways leave behind."""
-    with running(tmp_path_factory.mktemp("random")) as cluster:
-        cluster.install_crd()
-        grant(cluster)
-        cluster.start_controllers()
+    """With controllers: they collect what deleted gateways leave behind."""
+    with control_plane(tmp_path_factory.mktemp("random")) as cluster:
         yield cluster
-        cluster.kill("kube-apiserver")  # which would wait for the controllers to end
 
 
 @pytest.fixture
@@ -46,13 +43,7 @@ def operator(cluster, tmp_path):
 
 @pytest.fixture
 def gateways(cluster, operator):
-    """In a namespace where the controllers are at work."""
-    gateways = Gateways(cluster, cluster.new_namespace())
-    gateways.apply("first")
-    cluster.wait_for("there is a pod", gateways.pods, 60)
-    gateways.delete("first")
-    cluster.wait_for("garbage is collected", lambda: not gateways.pods())
-    return gateways
+    return Gateways(cluster, cluster.new_namespace())
 
 
 def test_in_the_end_the_children_are_as_rendered(gateways, operator):
@@ -65,15 +56,26 @@ def test_in_the_end_the_children_are_as_rendered(gateways, operator):
     operations.resume_all()
     tell(f"{operations.done} within {time.monotonic() - began:.0f} s")
     gateways.cluster.check_processes()
+    begin_to_collect_anew(gateways.cluster)
 
     began = last_amiss = time.monotonic()
-    while (now := time.monotonic()) < min(began + SETTLED_SECONDS, last_amiss + QUIET_SECONDS):
+    while time.monotonic() < min(began + SETTLED_SECONDS, last_amiss + QUIET_SECONDS):
         if next(amiss(gateways, operations), None) is not None:
-            last_amiss = now
+            last_amiss = time.monotonic()
         time.sleep(0.2)
     tell(f"settled after {last_amiss - began:.1f} s")
     assert list(amiss(gateways, operations)) == []
     assert "internal error" not in operator.log.read_text()
+
+
+def begin_to_collect_anew(cluster):
+    """Have garbage collected of which the collector has missed how it came about.
+
+    Where a gateway is deleted and made again while it cannot watch, it sees no deletion, but one object that changes.
+    What the first one left behind stays until the collector starts again.
+    """
+    cluster.kill("kube-controller-manager")
+    cluster.run_again("kube-controller-manager")
 
 
 def amiss(gateways, operations):

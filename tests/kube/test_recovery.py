@@ -1,4 +1,4 @@
-"""What happens to an API server, to the network and to a cluster, and that one operator, never restarted, lives on.
+"""What happens to an API server, to the network and to a cluster, and that an operator lives on.
 
 On a control plane of its own, as it is killed. Between it and the operator is a relay that the tests cut and freeze.
 """
@@ -12,40 +12,24 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.kube.conftest import OPERATOR, running
+from tests.kube.apart import control_plane
+from tests.kube.conftest import OPERATOR
 from tests.kube.gateways import Gateways
 from tests.kube.operating import Operator, grant, instead, stopped_at_the_end, tell
 from tests.kube.relay import Relay
 
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/inboundsmtps.mailport.dev"
 FLOW_CONTROL = "/apis/flowcontrol.apiserver.k8s.io/v1"
+EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
+THE_OPERATOR = {"kind": "User", "user": {"name": OPERATOR}}
 
 ELECTION = ("--leader-elect", "--lease-namespace=mailport-system")
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """A control plane for this file, with all controllers at work."""
-    with running(tmp_path_factory.mktemp("recovery")) as cluster:
-        cluster.install_crd()
-        grant(cluster)
-        cluster.start_controllers()
-        gateways = Gateways(cluster, cluster.new_namespace())
-        gateways.apply("collected")
-        account = owned_account(gateways)
-        gateways.delete("collected")
-        cluster.wait_for("garbage is collected", lambda: cluster.ask("GET", account).status == 404)
+    with control_plane(tmp_path_factory.mktemp("recovery")) as cluster:
         yield cluster
-        cluster.kill("kube-apiserver")  # which would wait for the controllers to end
-
-
-def owned_account(gateways):
-    """Make a ServiceAccount that an InboundSmtp owns, and return its path."""
-    path = f"/api/v1/namespaces/{gateways.namespace}/serviceaccounts"
-    owner = {"apiVersion": "mailport.dev/v1alpha1", "kind": "InboundSmtp", "name": "collected"}
-    owner["uid"] = gateways.get("collected")["metadata"]["uid"]
-    gateways.cluster.ask("POST", path, {"metadata": {"name": "owned", "ownerReferences": [owner]}}).expect_accepted()
-    return f"{path}/owned"
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +201,7 @@ def no_time_for_operators(cluster):
     name = "operators-have-to-wait"
     limits = {"nominalConcurrencyShares": 0, "borrowingLimitPercent": 0, "limitResponse": {"type": "Reject"}}
     level = {"kind": "PriorityLevelConfiguration", "spec": {"type": "Limited", "limited": limits}}
-    rules = [{"resourceRules": [EVERYTHING], "subjects": [A_USER]}]
+    rules = [{"resourceRules": [EVERYTHING], "subjects": [THE_OPERATOR]}]
     spec = {"matchingPrecedence": 2, "priorityLevelConfiguration": {"name": name}, "rules": rules}
     schema = {"kind": "FlowSchema", "spec": spec}
     paths = []
@@ -249,10 +233,6 @@ def a_request_that_does_not_end(cluster):
         yield
 
 
-EVERYTHING = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}
-A_USER = {"kind": "User", "user": {"name": OPERATOR}}
-
-
 def refused(cluster, status):
     """Count, by verb, what the operator was answered this to."""
     return Counter(event["verb"] for event in asked(cluster) if event["responseStatus"]["code"] == status)
@@ -279,32 +259,49 @@ def test_somebody_who_writes_at_the_same_time(gateways, relay):
     assert gateways.child("Service").body["metadata"]["annotations"]["example.org/attempt"] == "59"
 
 
+def test_rights_that_are_taken_away_for_a_while(gateways, operator, relay):
+    """403: as by somebody who uninstalls the chart, and installs it again."""
+    gateways.cluster.kubectl("delete", "clusterrolebinding", "mailport-operator")
+    relay.cut()
+    gateways.cluster.wait_for("it says so", lambda: operator.page("readyz") == (503, "watches begin anew\n"))
+    gateways.apply(replicas=1)
+    grant(gateways.cluster)
+
+    seconds_until_rendered(gateways)
+
+
 # --- the cluster
 
 
 def test_a_namespace_that_goes(gateways, operator):
     """With gateways in it: nothing is written into it any more, nothing is said of it, and others are served."""
     cluster = gateways.cluster
-    going = Gateways(cluster, cluster.new_namespace())
+    cluster.create_namespace("going")
+    going = Gateways(cluster, "going")
     for name in ("a", "b", "c"):
         going.apply(name, replicas=2)
     for name in ("a", "b", "c"):
+        going.until("Available", "NoReplicaReady", name)
         going.until_rendered(name)
-    before = sum(is_write_into(going.namespace, event) for event in asked(cluster))
-    said, path = len(operator.lines()), f"/api/v1/namespaces/{going.namespace}"
-    cluster.ask("DELETE", path).expect_accepted()
+    before = len(writes_into("going", cluster))
+    cluster.ask("DELETE", "/api/v1/namespaces/going").expect_accepted()
     gateways.apply(replicas=3)
     assert seconds_until_rendered(gateways) < 10
-    cluster.wait_for("it is gone", lambda: cluster.ask("GET", path).status == 404, 60)
+    cluster.wait_for("it is gone", lambda: cluster.ask("GET", "/api/v1/namespaces/going").status == 404, 60)
 
-    told = [event["responseStatus"]["code"] for event in asked(cluster) if is_write_into(going.namespace, event)]
-    assert 201 not in told[before:]
-    assert told[before:].count(403) < 40, "it tries again and again"
-    assert operator.lines()[said:] == []
+    told = Counter(writes_into("going", cluster)[before:])
+    assert told[201] == 0
+    assert told[403] < 40, "it tries again and again"
+    assert [line for line in operator.lines() if "going" in str(line)] == []
 
 
-def is_write_into(namespace, event):
-    return event["verb"] not in ("get", "list", "watch") and event["objectRef"].get("namespace") == namespace
+def writes_into(namespace, cluster):
+    """Return what each write of the operator's was answered."""
+    return [
+        event["responseStatus"]["code"]
+        for event in asked(cluster)
+        if event["verb"] not in ("get", "list", "watch") and event["objectRef"].get("namespace") == namespace
+    ]
 
 
 def test_a_definition_that_goes_and_comes_back(gateways, operator):
@@ -335,8 +332,8 @@ def without_definition(gateways):
 
 
 def check_it_is_served(gateways, operator):
-    gateways.apply(replicas=2)
-    seconds_until_rendered(gateways)
+    for replicas in (2, 1, 3):  # the first may be found by a list, before it is watched again
+        gateways.apply(replicas=replicas)
+        took = seconds_until_rendered(gateways)
+    assert took < 5, "by its watch"
     gateways.cluster.wait_for("it is ready", lambda: operator.page("readyz")[0] == 200)
-    gateways.apply(replicas=1)
-    assert seconds_until_rendered(gateways) < 5, "by its watch"
