@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,22 +25,33 @@ from mailport.operator import kinds
 from mailport.operator.metadata import SELECTOR_LABEL
 
 NAMESPACES = 20
-CHILDREN = ("serviceaccounts", "configmaps", "services", "deployments", "poddisruptionbudgets", "networkpolicies")
+CHILDREN = tuple(kind for kind in kinds.CHILDREN if kind is not kinds.AUTOSCALER)
 OF_A_PORT = {"configmaps", "services", "deployments", "networkpolicies"}  # children that a listener's port is in
 
 _AT_ONCE = 16  # requests of ours, so that 500 gateways are there within seconds
 _READS = ("get", "list", "watch")
 _Json = dict[str, Any]
 
+About = tuple[str, str, str]  # an object, by its kind's plural, its namespace and its name
+
 
 # --- the control plane
 
 
 class ControlPlane(Cluster):
-    """With one audit log, however long."""
+    """With one audit log, however long, and with all controllers but those of endpoints.
+
+    The addresses of the pods that are played are of loopback, which no Endpoints may have: these would try again and
+    again, and be most of what the API server does.
+    """
 
     def api_server_options(self) -> tuple[str, ...]:
         return ("--audit-log-maxsize=10000",)  # megabytes; by default it begins a new one at 100
+
+    def command(self, *command: str | Path) -> list[str | Path]:
+        left_out = "--controllers=*,-endpoints-controller,-endpointslice-controller"
+        more = [left_out] if Path(command[0]).name == "kube-controller-manager" else []
+        return super().command(*command, *more)
 
 
 @contextmanager
@@ -75,7 +86,7 @@ class Write:
     status: int
 
     @property
-    def about(self) -> tuple[str, str, str]:
+    def about(self) -> About:
         return (self.resource, self.namespace, self.name)
 
 
@@ -90,16 +101,18 @@ class Audit:
     def close(self) -> None:
         self._log.close()
 
-    def __len__(self) -> int:
-        return len(self._writes)
-
-    def writes(self, user: str, since: int = 0) -> list[Write]:
-        """Return a user's, from the one on that has this number of all."""
+    def mark(self) -> int:
+        """Return how many there are so far, for `since`."""
         *lines, self._begun = (self._begun + self._log.read()).split("\n")
         self._writes += [_write(event) for event in map(json.loads, lines) if _is_write(event)]
+        return len(self._writes)
+
+    def writes(self, user: str, since: int) -> list[Write]:
+        """Return a user's since then."""
+        self.mark()
         return [write for write in self._writes[since:] if write.user == user]
 
-    def operators(self, since: int = 0) -> list[Write]:
+    def operators(self, since: int) -> list[Write]:
         """Return the operator's but for its Lease."""
         return [write for write in self.writes(OPERATOR, since) if write.resource != "leases"]
 
@@ -181,6 +194,18 @@ def document(number: int, port: int = 587) -> _Json:
             ],
         },
     }
+
+
+def children(number: int) -> Iterator[About]:
+    """Yield what the operator makes of a gateway."""
+    names = {kinds.SERVICE_ACCOUNT: f"{name(number)}-listener", kinds.CONFIG_MAP: f"{name(number)}-c1"}
+    for kind in CHILDREN:
+        yield (kind.plural, namespace(number), names.get(kind, name(number)))
+
+
+def path(about: About) -> str:
+    plural, within, called = about
+    return next(kind for kind in CHILDREN if kind.plural == plural).path(within, called)
 
 
 def session(cluster: Cluster) -> aiohttp.ClientSession:
@@ -322,9 +347,10 @@ class Kubelets:
         port = next(port["containerPort"] for port in ports if port["name"] == "admin")
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read(4096)
-            content = json.dumps(self._mounted[uid][1]).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content))
+            with suppress(OSError, KeyError):  # whoever asked has gone, or the pod has
+                await reader.read(4096)
+                content = json.dumps(self._mounted[uid][1]).encode()
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(content), content))
             writer.close()
 
         self._servers[uid] = await asyncio.start_server(answer, address, port)
@@ -344,8 +370,7 @@ class Kubelets:
 class Used:
     """What a process has used so far."""
 
-    peak: float  # MiB of memory
-    now: float  # MiB
+    peak: float  # MiB of memory, at most so far
     cpu: float  # seconds
 
     @classmethod
@@ -353,8 +378,7 @@ class Used:
         sizes = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         ticks = int(fields[11]) + int(fields[12])  # utime and stime: proc(5)
-        mebibytes = [int(sizes[what].split()[0]) / 1024 for what in ("VmHWM", "VmRSS")]
-        return cls(*mebibytes, ticks / os.sysconf("SC_CLK_TCK"))
+        return cls(int(sizes["VmHWM"].split()[0]) / 1024, ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def until(check: Callable[[], bool], what: str, seconds: float) -> None:
