@@ -71,6 +71,7 @@ def test_a_crash_of_the_api_server_loses_nothing(cluster, namespace):
 # Starts a control plane, says who its processes are, and waits
 STARTING = """
 import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background shell has ignored
 from pathlib import Path
 from tests.kube.cluster import Cluster
 

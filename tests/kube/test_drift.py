@@ -17,6 +17,7 @@ from mailport.operator.drift import (
 from mailport.operator.kinds import CHILDREN
 from mailport.operator.manifests import children
 from mailport.operator.metadata import OPERATOR
+from tests.kube.conftest import running
 from tests.kube.test_render import place, within
 from tests.operator.making import CORPUS, GIVEN, ROOT, gateway, read
 from tests.tables import table
@@ -35,6 +36,14 @@ MERGE_PATCH = "application/merge-patch+json"
 
 
 # --- what an operator and others do
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """One without controllers, which other tests may have started on theirs: they write too."""
+    with running(tmp_path_factory.mktemp("drift")) as cluster:
+        cluster.install_crd()
+        yield cluster
 
 
 def rendered(namespace, **spec):

@@ -16,9 +16,18 @@ from mailport.operator.kinds import LEASE
 from mailport.operator.lease import LEASE_SECONDS
 from tests.kube.candidate import Candidate
 from tests.kube.cluster import ADMIN, ROOT
+from tests.kube.conftest import running
 from tests.operator.leases import Door, Leases
 
 PATIENCE = 30  # seconds: a bound to fail at
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """One without controllers, which other tests may have started on theirs: they write too."""
+    with running(tmp_path_factory.mktemp("lease")) as cluster:
+        cluster.install_crd()
+        yield cluster
 
 
 @pytest.fixture(autouse=True)

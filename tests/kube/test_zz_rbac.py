@@ -28,6 +28,8 @@ def gateways(rights, controllers, tmp_path_factory):
     operator = Operator(
         controllers, OPERATOR, *ELECTION, "--allow=serviceAccount", folder=tmp_path_factory.mktemp("operator")
     )
+    # One that an earlier test has left would be taken, and not created
+    controllers.ask("DELETE", kinds.LEASE.path("mailport-system", "mailport-operator"))
     with stopped_at_the_end(operator):
         operator.start()
         with Node(controllers, gateways.namespace):

@@ -46,9 +46,6 @@ Children are created by server-side apply, which needs both create and patch.
 
 {{/* What it needs besides in order to watch all namespaces. */}}
 {{- define "mailport.clusterRules" -}}
-- apiGroups: [""]
-  resources: [namespaces]
-  verbs: [list, watch]
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   verbs: [list, watch]
