@@ -15,7 +15,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 from mailport import log, loop, web
-from mailport.operator import admin, drift, kinds, metrics
+from mailport.operator import admin, kinds, metrics
 from mailport.operator.cluster import ApiError, Cluster, NotOurTurnError
 from mailport.operator.handlers import Watches
 from mailport.operator.lease import Election
@@ -142,9 +142,7 @@ class _Operator:
         """Take news of a watch."""
         if event is None:
             self._list_again.set()  # a stream began anew: what ended meanwhile, it does not tell
-        concerned = (
-            self._store.drop(kind, body) if event == "DELETED" else self._store.put(kind, _projected(kind, body))
-        )
+        concerned = self._store.drop(kind, body) if event == "DELETED" else self._store.put(kind, body)
         self._enqueue(concerned, after=0 if kind == kinds.INBOUND_SMTP else _SETTLE_SECONDS)
 
     def _watch_anew(self) -> None:
@@ -213,7 +211,7 @@ class _Operator:
         try:
             async for body in self._cluster.every(kind, namespace):
                 listed.add(f"{body['metadata']['namespace']}/{body['metadata']['name']}")
-                concerned |= self._store.put(kind, _projected(kind, body))
+                concerned |= self._store.put(kind, body)
         except ApiError as error:
             if error.status not in (403, 404):
                 raise
@@ -325,14 +323,6 @@ class _Operator:
 def _say_refused(scope: _Scope, why: str) -> None:
     kind, namespace = scope
     _log.error("cannot be listed", kind=kind.plural, namespace=namespace or "", detail=why)
-
-
-def _projected(kind: kinds.Kind, body: Manifest) -> Manifest:
-    """Return what is kept of an object: there may be thousands."""
-    if kind == kinds.CLAIM:
-        metadata = {name: body["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion")}
-        return {"metadata": metadata, "spec": {"accessModes": body["spec"].get("accessModes")}}
-    return drift.compact(body)
 
 
 def _identity() -> str:

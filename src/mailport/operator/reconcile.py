@@ -168,7 +168,7 @@ class Reconciler:
             },
             subresource="status",
         )
-        self._store.put(kinds.INBOUND_SMTP, drift.compact(written))
+        self._store.put(kinds.INBOUND_SMTP, written)
         for transition in transitions(before, after):
             await self._events.post(body, transition)
         return written
