@@ -64,7 +64,7 @@ DOORS = {
     "ifaddr": Door(("ifaddr",), ("mailport.listener.bindings",)),
     "kopf": Door(("kopf",), ("mailport.operator.handlers",)),
     "kubernetes": Door(("kubernetes",), ("mailport.operator.cluster",)),
-    "orjson": Door(("orjson",), ("mailport.log",)),
+    "orjson": Door(("orjson",), ("mailport.log", "mailport.operator.store")),
     "prometheus-client": Door(("prometheus_client",), ("mailport.listener.metrics", "mailport.operator.metrics")),
     "pydantic": Door(
         ("pydantic", "pydantic_core"), ("mailport.model", "mailport.formats", "mailport.shape", "mailport.core_v1")

@@ -21,10 +21,11 @@ about() {
     kube-proxy | kube-scheduler) seconds=15 ;;
     etcd) module=etcd package=go.etcd.io/etcd/server/v3 seconds=30 ;;
     helm) module=helm package=helm.sh/helm/v4/cmd/helm seconds=160 ;;
+    coredns) module=coredns package=. seconds=65 ;;
     kstatus) module=kstatus package=. seconds=20 ;;
     *) echo "kube.sh knows no $1" >&2; exit 2 ;;
   esac
-  lock=$(cat "$module"/* | cksum) # go.mod and go.sum, and of kstatus its source
+  lock=$(cat "$module"/* | cksum) # go.mod and go.sum, and our own source where there is some
 }
 
 # Prints where a program is, if it is there and made of what its folder holds now
@@ -78,7 +79,7 @@ if [ "${1:-}" = --where ]; then
   where "${2:?the name of a program}"
   exit
 fi
-[ $# -gt 0 ] || set -- kube-apiserver etcd kubectl kube-controller-manager kube-scheduler kubelet kube-proxy helm kstatus
+[ $# -gt 0 ] || set -- kube-apiserver etcd kubectl kube-controller-manager kube-scheduler kubelet kube-proxy coredns helm kstatus
 
 mkdir -p "$built"
 exec 9<"$built"

@@ -118,13 +118,16 @@ def test_a_document_that_does_not_load(
 ) -> None:
     """The last good one serves on; the log, the metric and /status say so, until a good one comes."""
     name = 'mailport_config_reloads_total{result="failed"}'
+    successful = "mailport_config_last_reload_successful"
     before, failed = gateway.status(), metric(gateway, name)
+    assert metric(gateway, successful) == 1
     spoil(gateway.file)
     error = eventually(lambda: gateway.status()["reloadError"], "an error in /status", SOON)
 
     assert complaint in error
     assert gateway.status()["hash"] == before["hash"]
     assert metric(gateway, name) == failed + 1
+    assert metric(gateway, successful) == 0
     assert gateway.logged(event="configuration does not load, the last good one serves on", detail=error)
     assert gateway.get("/readyz")[0] == 200
     assert client.envelope(RECIPIENT).say("DATA").startswith("354 ")
@@ -133,7 +136,7 @@ def test_a_document_that_does_not_load(
 
     gateway.write()
     eventually(lambda: gateway.status()["reloadError"] is None, "no error", SOON)
-    assert metric(gateway, name) == failed + 1
+    assert (metric(gateway, name), metric(gateway, successful)) == (failed + 1, 1)
 
 
 def edit(file: Path, old: str, new: str) -> None:

@@ -9,6 +9,7 @@ PODS = "198.18.128.0/17,fd6d:6169:6c70:8000::/56"
 NODES_PODS = ("198.18.128.0/24", "fd6d:6169:6c70:8000::/64")  # the first of them, which a first node gets
 API_SERVER = "198.18.64.1"  # as pods know it: the first address of Services
 CGROUP = "mailport-e2e"
+DOMAIN = "cluster.local"
 
 
 def containerd(pause: str, networks: Path, plugins: Path) -> str:
@@ -48,7 +49,7 @@ def network() -> dict[str, Any]:
     }
 
 
-def kubelet(certificate_authority: Path) -> dict[str, Any]:
+def kubelet(certificate_authority: Path, name_server: str) -> dict[str, Any]:
     """Return a configuration that takes any Linux: cgroup v1 will do, with swap and a disk that is nearly full."""
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -57,14 +58,29 @@ def kubelet(certificate_authority: Path) -> dict[str, Any]:
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{CGROUP}",
+        "clusterDNS": [name_server],
+        "clusterDomain": DOMAIN,
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "evictionHard": {"memory.available": "1Mi", "nodefs.available": "0%", "imagefs.available": "0%"},
         "failCgroupV1": False,
         "failSwapOn": False,
         "imageGCHighThresholdPercent": 100,
         "localStorageCapacityIsolation": False,
-        "resolvConf": "",  # no name server is within reach: names fail at once
+        "resolvConf": "",  # but the cluster's own, no name server is within reach
     }
+
+
+def name_server(kubeconfig: Path, address: str) -> str:
+    """Return CoreDNS's Corefile: Services' names, and no others."""
+    return f"""\
+.:53 {{
+    bind {address}
+    errors
+    kubernetes {DOMAIN} in-addr.arpa ip6.arpa {{
+        kubeconfig {kubeconfig}
+    }}
+}}
+"""
 
 
 def proxy(kubeconfig: Path) -> dict[str, Any]:

@@ -27,6 +27,7 @@ KUBERNETES = (
     "kube-scheduler",
     "kubelet",
     "kube-proxy",
+    "coredns",
     "helm",  # for the tests
 )
 PROGRAMS = (
@@ -92,6 +93,7 @@ class Node(Cluster):
             self._load(images, image)
         self._start_kubelet()
         self._start_proxy()
+        self._start_name_server()
         self.wait_for("the node is ready", self._is_node_ready, 60)
         now = time.monotonic()
         self.say(f"the node is ready in {now - begin:.0f} s, {built - begin:.0f} of them for images")
@@ -153,7 +155,7 @@ class Node(Cluster):
         self.run(
             "kubelet",
             f"--kubeconfig={self.certified_kubeconfig('kubelet', f'system:node:{NAME}', 'system:nodes')}",
-            f"--config={self._write('kubelet.json', configuration.kubelet(self._authority.certificate))}",
+            f"--config={self._write('kubelet.json', configuration.kubelet(self._authority.certificate, NODE))}",
             f"--root-dir={self.folder / 'kubelet'}",
             f"--cert-dir={self.folder / 'kubelet-certificates'}",
             f"--hostname-override={NAME}",
@@ -163,6 +165,11 @@ class Node(Cluster):
     def _start_proxy(self) -> None:
         kubeconfig = self.certified_kubeconfig("proxy", "system:kube-proxy", "system:node-proxier")
         self.run("kube-proxy", f"--config={self._write('proxy.json', configuration.proxy(kubeconfig))}")
+
+    def _start_name_server(self) -> None:
+        told = self.folder / "Corefile"
+        told.write_text(configuration.name_server(self.kubeconfig, NODE))
+        self.run("coredns", f"-conf={told}")
 
     def _write(self, name: str, content: dict[str, Any]) -> Path:
         path = self.folder / name

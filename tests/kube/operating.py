@@ -91,8 +91,14 @@ class Operator:
         return self.metric("mailport_operator_leader") == 1
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return what it logged so far."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """Return what it logged so far. Lines are written a few times a second, not at once."""
+        whole = self.log.read_text().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
+    def until_logged(self, event: str) -> dict[str, Any]:
+        """Wait for a line, and return the last such."""
+        self._cluster.wait_for(f"it logs {event}", lambda: any(line["event"] == event for line in self.lines()))
+        return [line for line in self.lines() if line["event"] == event][-1]
 
     def signal(self, number: int) -> None:
         assert self.process is not None

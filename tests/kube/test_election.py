@@ -96,7 +96,7 @@ def test_one_writes(gateways, replicas):
 def test_the_lease_says_who_leads(replicas):
     """As every election of Kubernetes does."""
     leader, _ = replicas
-    became = next(line for line in leader.lines() if line["event"] == "became leader")
+    became = leader.until_logged("became leader")
     lease = leader.cluster.ask("GET", LEASE).expect_accepted().body["spec"]
 
     assert lease["holderIdentity"] == became["holder"]

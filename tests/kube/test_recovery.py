@@ -133,6 +133,7 @@ def test_an_api_server_that_is_not_there_when_the_operator_starts(made, operator
     """It waits, and says that it does; while the API server starts it refuses what it will allow."""
     cluster = made.cluster
     assert operator.stop() == 0
+    operator.log.unlink()
     cluster.kill("kube-apiserver")
     operator.launch()
     cluster.wait_for("it waits", lambda: "nothing can be listed yet" in operator.log.read_text())
@@ -141,8 +142,7 @@ def test_an_api_server_that_is_not_there_when_the_operator_starts(made, operator
     cluster.run_again("kube-apiserver")
     made.apply("late", replicas=2)
     seconds_until_rendered(made, "late")
-    ready = [line for line in operator.lines() if line["event"] == "ready"]
-    assert ready[-1]["gateways"] > 0, "it took a refusal for an answer"
+    assert operator.until_logged("ready")["gateways"] > 0, "it took a refusal for an answer"
 
 
 # --- the network

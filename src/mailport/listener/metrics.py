@@ -60,6 +60,11 @@ _config_reloads = Counter(
     ["result"],
     registry=REGISTRY,
 )
+config_last_reload_successful = Gauge(
+    "mailport_config_last_reload_successful",
+    "1 where what the files say is in use, 0 where it did not load and the last good configuration serves on.",
+    registry=REGISTRY,
+)
 _config_info = Gauge("mailport_config_info", "1 for the configuration that serves.", ["hash"], registry=REGISTRY)
 
 # `labels()` costs as much as the counting: each child is looked up once. Labels are names of a configuration, so few.
@@ -71,6 +76,8 @@ delivery_seconds = cache(_delivery_seconds.labels)
 auth = cache(_auth.labels)
 tls_handshakes = cache(_tls_handshakes.labels)
 config_reloads = cache(_config_reloads.labels)
+for _result in ("ok", "failed"):
+    config_reloads(_result)  # there from the start: an increase from nothing is none to Prometheus
 
 
 def serving(config_hash: str, certificates: dict[str, float]) -> None:

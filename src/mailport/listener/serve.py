@@ -256,9 +256,11 @@ class _Serving:
     def _serve_on(self, error: str) -> None:
         self._reload_error = error
         metrics.config_reloads("failed").inc()
+        metrics.config_last_reload_successful.set(0)
         self._log.error("configuration does not load, the last good one serves on", detail=error)
 
     def _use(self, config: Config, *, at: str) -> None:
+        metrics.config_last_reload_successful.set(1)
         metrics.serving(config.hash, {info.secret_name: info.not_after.timestamp() for info in config.certificates})
         self._log.info("configuration in use", at=at, hash=config.hash, restart_required=self._restart_required)
         for warning in config.warnings:

@@ -63,6 +63,7 @@ class _Note:
     refused_uid: str | None = None  # of the object that stood in the way
     refusals: int = 0
     again_at: float = 0.0  # monotonic seconds
+    as_rendered: tuple[str, str] = ("", "")  # the last digest and resourceVersion between which nothing differed
 
 
 class Programmer:
@@ -129,12 +130,15 @@ class Programmer:
         note = self._notes.setdefault(place, _Note())
         seen = self._store.get(*place) or await self._look(place)
         digest = _digest(manifest)
+        if seen is not None and note.as_rendered == (digest, seen["metadata"]["resourceVersion"]):
+            return
         self._still_refused(note, digest, seen)
         try:
             if seen is not None:
                 _check_owner(place, seen, owner_uid)
                 seen = await self._take_out(place, manifest, seen)
                 if not self._differs(manifest, seen):
+                    note.as_rendered = digest, seen["metadata"]["resourceVersion"]
                     return
                 manifest = _as_seen(manifest, seen)
             # Not by force where we saw nothing: one that came this moment, and is not ours, is a conflict

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
+
+import orjson
 
 from mailport.operator import drift, poking
 from mailport.operator.kinds import CLAIM, DEPLOYMENT, INBOUND_SMTP, POD, REPLICA_SET, SERVICE, Kind
@@ -149,7 +150,7 @@ def _entry(kind: Kind, body: Manifest, version: int) -> _Entry:
     metadata = body["metadata"]
     name = (metadata.get("labels") or {}).get(SELECTOR_LABEL)
     return _Entry(
-        content=json.dumps(_kept(kind, body), separators=(",", ":")).encode(),
+        content=bytes(memoryview(orjson.dumps(_kept(kind, body)))),  # a copy: orjson's own is up to twice as large
         version=version,
         gateway=None if name is None or kind in (INBOUND_SMTP, CLAIM) else Key(metadata["namespace"], name),
         claims=frozenset(_claims_named(body)) if kind == INBOUND_SMTP else frozenset(),
@@ -157,7 +158,7 @@ def _entry(kind: Kind, body: Manifest, version: int) -> _Entry:
 
 
 def _body(entry: _Entry) -> Manifest:
-    body: Manifest = json.loads(entry.content)
+    body: Manifest = orjson.loads(entry.content)
     body["metadata"]["resourceVersion"] = str(entry.version)
     return body
 
