@@ -18,8 +18,7 @@ from typing import Any, Self
 
 import aiohttp
 from tests.kube.cluster import ADMIN, Cluster
-from tests.kube.conftest import OPERATOR, OPERATOR_GROUPS
-from tests.kube.operating import grant
+from tests.kube.operating import OPERATOR, OPERATOR_GROUPS, grant
 
 from mailport.operator import kinds
 from mailport.operator.metadata import SELECTOR_LABEL

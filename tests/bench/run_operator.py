@@ -30,9 +30,8 @@ from typing import Any
 from tests.bench import crowd
 from tests.bench.crowd import Audit, ControlPlane, Kubelets, Used, until
 from tests.kube.cluster import ADMIN
-from tests.kube.conftest import OPERATOR
 from tests.kube.gateways import Gateways
-from tests.kube.operating import Operator, stopped_at_the_end
+from tests.kube.operating import OPERATOR, Operator, stopped_at_the_end
 
 from mailport.operator import drift, kinds
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chart.charts import NAMESPACE, Helm
 from tests.kube.cluster import Cluster, NotBuiltError
-from tests.kube.conftest import running
+from tests.kube.fixtures import running
 
 HERE = Path(__file__).parent
 

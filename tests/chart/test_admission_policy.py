@@ -12,7 +12,7 @@ from mailport.operator.accepted import refusals
 from mailport.operator.kinds import CHILDREN, INBOUND_SMTP, POD, SERVICE_ACCOUNT, kind_of
 from mailport.operator.manifests import children
 from tests.kube.cluster import Answer, Cluster
-from tests.kube.conftest import OPERATOR
+from tests.kube.operating import OPERATOR
 from tests.kube.test_render import DOCUMENTS, OTHER_FAMILY, within
 from tests.operator.making import GIVEN, MINIMAL, gateway, maildir, read
 from tests.tables import table

@@ -8,7 +8,6 @@ import yaml
 from mailport.operator.status import status
 from tests.gitops import judges
 from tests.kube.cluster import ROOT
-from tests.kube.gateways import Gateways
 from tests.kube.operating import Node
 from tests.operator.making import MINIMAL, maildir
 from tests.operator.test_status import EVERY, NOW
@@ -25,10 +24,9 @@ KEY = "resource.customizations.health.mailport.dev_InboundSmtp"
 
 
 @pytest.fixture
-def gateways(operator, controllers, namespace):
-    gateways = Gateways(controllers, namespace)
-    yield gateways
-    gateways.delete_all()
+def gateways(controllers, gateways):
+    """Where Deployments are rolled out."""
+    return gateways
 
 
 @pytest.fixture

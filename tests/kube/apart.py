@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.kube.cluster import Cluster
-from tests.kube.conftest import running
+from tests.kube.fixtures import running
 from tests.kube.operating import grant
 
 

@@ -28,6 +28,10 @@ from mailport.operator.references import references
 from tests.kube.cluster import ROOT, Cluster, program
 
 IMAGE = "mailport:tests"
+
+# The user that the chart's RBAC is for: tests of the operator run as it
+OPERATOR = "system:serviceaccount:mailport-system:mailport-operator"
+OPERATOR_GROUPS = "system:serviceaccounts,system:serviceaccounts:mailport-system,system:authenticated"
 _numbers = itertools.count(1)
 
 

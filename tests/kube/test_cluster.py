@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kube.cluster import ROOT
-from tests.kube.conftest import OPERATOR
+from tests.kube.operating import OPERATOR
 
 
 def test_it_is_the_version_that_go_mod_names(cluster):

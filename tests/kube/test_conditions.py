@@ -7,9 +7,7 @@ import time
 
 import pytest
 
-from tests.kube.conftest import OPERATOR
-from tests.kube.gateways import Gateways
-from tests.kube.operating import Node, Operator, instead
+from tests.kube.operating import OPERATOR, Node, Operator, instead
 from tests.operator.making import MINIMAL, maildir
 
 ROUTE = MINIMAL["routes"][0]
@@ -21,13 +19,6 @@ CLAIM = {
     "metadata": {"name": "mail"},
     "spec": {"storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}},
 }
-
-
-@pytest.fixture
-def gateways(operator, rights, namespace):
-    gateways = Gateways(rights, namespace)
-    yield gateways
-    gateways.delete_all()
 
 
 def children_of(gateways):

@@ -17,7 +17,7 @@ from mailport.operator.drift import (
 from mailport.operator.kinds import CHILDREN
 from mailport.operator.manifests import children
 from mailport.operator.metadata import OPERATOR
-from tests.kube.conftest import running
+from tests.kube.fixtures import running
 from tests.kube.test_render import place, within
 from tests.operator.making import CORPUS, GIVEN, ROOT, gateway, read
 from tests.tables import table

@@ -13,9 +13,8 @@ from datetime import datetime
 import pytest
 
 from mailport.operator.lease import LEASE_SECONDS
-from tests.kube.conftest import OPERATOR
 from tests.kube.gateways import Gateways
-from tests.kube.operating import Operator, grant, stopped_at_the_end, tell
+from tests.kube.operating import OPERATOR, Operator, grant, stopped_at_the_end, tell
 
 SECOND = "system:serviceaccount:mailport-system:second-mailport-operator"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/mailport-system/leases/mailport-operator"

@@ -3,19 +3,8 @@
 import os
 from itertools import groupby
 
-import pytest
-
-from tests.kube.conftest import OPERATOR
-from tests.kube.gateways import ALL, NAMES, Gateways, applied_by_us
-from tests.kube.operating import Node, Operator, instead, without
-
-
-@pytest.fixture
-def gateways(operator, rights, namespace):
-    gateways = Gateways(rights, namespace)
-    yield gateways
-    gateways.delete_all()
-
+from tests.kube.gateways import ALL, NAMES, applied_by_us
+from tests.kube.operating import OPERATOR, Node, Operator, instead, without
 
 # --- what pods still need
 

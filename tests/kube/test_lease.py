@@ -16,7 +16,7 @@ from mailport.operator.kinds import LEASE
 from mailport.operator.lease import LEASE_SECONDS
 from tests.kube.candidate import Candidate
 from tests.kube.cluster import ADMIN, ROOT
-from tests.kube.conftest import running
+from tests.kube.fixtures import running
 from tests.operator.leases import Door, Leases
 
 PATIENCE = 30  # seconds: a bound to fail at

@@ -11,19 +11,12 @@ import pytest
 
 from mailport.operator.metadata import SELECTOR_LABEL
 from mailport.operator.poking import ANNOTATION
-from tests.kube.conftest import OPERATOR
-from tests.kube.gateways import Gateways
-from tests.kube.operating import Node
+from tests.kube.operating import OPERATOR, Node
 
 LAGGING_SECONDS = 4.5  # longer than any of the first three pauses between pokes
 TLS = {"certificateRefs": [{"name": "mx-tls"}]}
 
-
-@pytest.fixture
-def gateways(operator, controllers, namespace):
-    gateways = Gateways(controllers, namespace)
-    yield gateways
-    gateways.delete_all()
+pytestmark = pytest.mark.usefixtures("controllers")
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import time
 import pytest
 
 from mailport.operator.manifests import children
-from tests.kube.conftest import OPERATOR
-from tests.kube.gateways import ALL, NAMES, OPTIONS, WRITING, Gateways, applied_by_us
-from tests.kube.operating import Node
+from tests.kube.gateways import ALL, NAMES, OPTIONS, WRITING, applied_by_us
+from tests.kube.operating import OPERATOR, Node
 from tests.operator.making import MINIMAL, gateway, maildir
 from tests.tables import table
 
@@ -16,13 +15,6 @@ EACH = table({f"a {kind}": (kind, name) for kind, name in NAMES.items()})
 REPAIRED_SECONDS = 2
 LABEL = "mailport.dev/inboundsmtp"
 POD = "/spec/template/spec"
-
-
-@pytest.fixture
-def gateways(operator, rights, namespace):
-    gateways = Gateways(rights, namespace)
-    yield gateways
-    gateways.delete_all()
 
 
 def essence(child):

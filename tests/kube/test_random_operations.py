@@ -15,9 +15,8 @@ from mailport.operator.drift import replicas_owned_by_others
 from mailport.operator.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, DISRUPTION_BUDGET, SERVICE
 from mailport.operator.metadata import SELECTOR_LABEL
 from tests.kube.apart import control_plane
-from tests.kube.conftest import OPERATOR
 from tests.kube.gateways import Gateways
-from tests.kube.operating import Operator, stopped_at_the_end, tell
+from tests.kube.operating import OPERATOR, Operator, stopped_at_the_end, tell
 
 OPERATIONS = 200
 NAMES = [f"mx-{number}" for number in range(20)]

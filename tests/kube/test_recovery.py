@@ -12,10 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.kube.apart import control_plane
-from tests.kube.conftest import OPERATOR
+from tests.kube.apart import control_plane, wait_for_controllers
 from tests.kube.gateways import Gateways
-from tests.kube.operating import Operator, grant, instead, stopped_at_the_end, tell
+from tests.kube.operating import OPERATOR, Operator, grant, instead, stopped_at_the_end, tell
 from tests.kube.relay import Relay
 
 DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/inboundsmtps.mailport.dev"
@@ -257,6 +256,23 @@ def test_somebody_who_writes_at_the_same_time(gateways, relay):
 
     assert refused(gateways.cluster, 409)["patch"] > before
     assert gateways.child("Service").body["metadata"]["annotations"]["example.org/attempt"] == "59"
+
+
+def test_what_a_deleted_gateway_left_and_nobody_collects(made, operator):
+    """The garbage collector misses what is made again while it cannot watch: here it is away. The Service is kept."""
+    cluster = made.cluster
+    cluster.kill("kube-controller-manager")
+    service = made.child("Service").body
+    made.delete()
+    made.apply(replicas=2, networkPolicy="Managed")
+    waiting = made.until("Programmed", "Pending")
+    made.until_rendered(seconds=60)
+    cluster.run_again("kube-controller-manager")
+    wait_for_controllers(cluster)
+
+    assert "of an InboundSmtp of this name that was deleted" in waiting["message"]
+    assert made.child("Service").body["metadata"]["uid"] == service["metadata"]["uid"]
+    assert made.unlike() == []
 
 
 def test_rights_that_are_taken_away_for_a_while(gateways, operator, relay):

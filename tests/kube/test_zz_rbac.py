@@ -11,9 +11,8 @@ import yaml
 
 from mailport.operator import kinds
 from tests.kube.cluster import ROOT
-from tests.kube.conftest import OPERATOR
 from tests.kube.gateways import ALL, NAMES, Gateways
-from tests.kube.operating import Node, Operator, helm, stopped_at_the_end
+from tests.kube.operating import OPERATOR, Node, Operator, helm, stopped_at_the_end
 
 ELECTION = ("--leader-elect", "--lease-namespace=mailport-system")
 AGENTS = ("mailport-operator/", "kopf/")  # other tests ask as the operator's user too: what it may not do

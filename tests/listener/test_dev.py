@@ -67,6 +67,7 @@ def test_the_password_is_told_once(tmp_path: Path) -> None:
     _, made = make(spec(**TLS, **AUTH), tmp_path)
 
     assert made is not None
+    assert made.password.isalnum()  # a mail client on a command line would take it for an option
     assert made.password not in repr(made)
     assert not any(made.password.encode() in path.read_bytes() for path in tmp_path.rglob("*/*"))
 

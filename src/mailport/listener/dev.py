@@ -13,7 +13,7 @@ from mailport.listener.hashes import hash_password
 from mailport.listener.secrets import Secrets, Sources, Unreadable
 from mailport.model import Spec, TlsVersion
 
-_PASSWORD_BYTES = 12  # 16 letters of base64: to be copied, not to be guessed
+_PASSWORD_BYTES = 10  # in hex, as no option of a mail client begins like that: to be copied, not to be guessed
 _RENEW_BEFORE = timedelta(days=1)
 
 
@@ -44,7 +44,7 @@ def make_missing(spec: Spec, given: Secrets, directory: Path, now: datetime) -> 
     users, user, password = None, "", ""
     file = spec.auth.htpasswd.secret_ref if spec.auth else None
     if file and not _has(secrets, file.name, file.key):
-        user, password = f"dev@{_mail_domain(spec.hostname)}", random.token_urlsafe(_PASSWORD_BYTES)
+        user, password = f"dev@{_mail_domain(spec.hostname)}", random.token_hex(_PASSWORD_BYTES)
         users = _write(directory / file.name / file.key, f"{user}:{hash_password(password)}\n".encode())
     return secrets, Made(tuple(certificates), users, user, password) if certificates or users else None
 

@@ -15,6 +15,7 @@ from mailport.operator.kinds import (
     CHILDREN,
     CONFIG_MAP,
     DEPLOYMENT,
+    INBOUND_SMTP,
     POD,
     REPLICA_SET,
     SERVICE,
@@ -27,6 +28,7 @@ from mailport.operator.observed import Verdict
 from mailport.operator.store import Key, Store
 
 _REFUSED_SECONDS = (10.0, 30.0, 60.0, 300.0)  # before what the API server refused is tried again unchanged
+_COLLECTED_SECONDS = 30.0  # within which Kubernetes collects what a deleted owner leaves, unless it has missed it
 _CHANGES_NEVER = ("field is immutable", "may not change once set")  # apimachinery's words, in any cause's message
 
 
@@ -41,6 +43,13 @@ class Problem(Exception):  # noqa: N818 - what keeps a child from being as rende
 
 class NamespaceGoneError(Exception):
     """The namespace is being deleted, and all in it."""
+
+
+class Owner(NamedTuple):
+    """The InboundSmtp that children are of."""
+
+    name: str
+    uid: str
 
 
 class _Place(NamedTuple):
@@ -63,6 +72,7 @@ class _Note:
     refused_uid: str | None = None  # of the object that stood in the way
     refusals: int = 0
     again_at: float = 0.0  # monotonic seconds
+    left_since: float | None = None  # monotonic seconds: it is of an InboundSmtp that is gone
     as_rendered: tuple[str, str] = ("", "")  # the last digest and resourceVersion between which nothing differed
 
 
@@ -74,12 +84,12 @@ class Programmer:
         self._store = store
         self._notes: dict[_Place, _Note] = {}
 
-    async def program(self, rendered: Iterable[Manifest], owner_uid: str) -> None:
+    async def program(self, rendered: Iterable[Manifest], owner: Owner) -> None:
         """Apply what differs. Raises Problem after all that could be done, and ApiError where asking again helps."""
         problem: Problem | None = None
         for manifest in rendered:
             try:
-                await self._bring(manifest, owner_uid)
+                await self._bring(manifest, owner)
             except Problem as found:
                 problem = problem or found
                 if kind_of(manifest) in (SERVICE_ACCOUNT, CONFIG_MAP):
@@ -87,7 +97,7 @@ class Programmer:
         if problem is not None:
             raise problem
 
-    def pending(self, rendered: Iterable[Manifest], owner_uid: str) -> list[str]:
+    def pending(self, rendered: Iterable[Manifest], owner: Owner) -> list[str]:
         """Name the children that are not as rendered, without a request: what Suspended holds back."""
         found = []
         for manifest in rendered:
@@ -95,14 +105,14 @@ class Programmer:
             seen = self._store.get(*place)
             if (
                 seen is None
-                or not is_ours(seen, owner_uid)
+                or not is_ours(seen, owner.uid)
                 or self._differs(manifest, seen)
                 or drift.added(manifest, seen)
             ):
                 found.append(str(place))
         return found
 
-    async def remove(self, key: Key, rendered: Collection[Manifest], owner_uid: str) -> None:
+    async def remove(self, key: Key, rendered: Collection[Manifest], owner: Owner) -> None:
         """Delete children of ours that are no longer rendered. Raises ApiError.
 
         Never a Service, whose address would be lost; and nothing that pods still need to start.
@@ -111,7 +121,7 @@ class Programmer:
         for kind in CHILDREN:
             for child in self._store.children(key, kind):
                 place = _Place(kind, key.namespace, child["metadata"]["name"])
-                if place in wanted or kind == SERVICE or not is_ours(child, owner_uid):
+                if place in wanted or kind == SERVICE or not is_ours(child, owner.uid):
                     continue
                 if "deletionTimestamp" in child["metadata"] or self._in_use(key, place):
                     continue
@@ -125,7 +135,7 @@ class Programmer:
             if self._store.get(*place) is None:
                 del self._notes[place]
 
-    async def _bring(self, manifest: Manifest, owner_uid: str) -> None:
+    async def _bring(self, manifest: Manifest, owner: Owner) -> None:
         place = _place(manifest)
         note = self._notes.setdefault(place, _Note())
         seen = self._store.get(*place) or await self._look(place)
@@ -135,7 +145,7 @@ class Programmer:
         self._still_refused(note, digest, seen)
         try:
             if seen is not None:
-                _check_owner(place, seen, owner_uid)
+                await self._check_owner(place, note, seen, owner)
                 seen = await self._take_out(place, manifest, seen)
                 if not self._differs(manifest, seen):
                     note.as_rendered = digest, seen["metadata"]["resourceVersion"]
@@ -180,6 +190,35 @@ class Programmer:
             raise
         self._store.put(place.kind, drift.compact(patched))
         return drift.compact(patched)
+
+    # --- whose it is
+
+    async def _check_owner(self, place: _Place, note: _Note, seen: Manifest, owner: Owner) -> None:
+        """Leave alone what is not ours. Raises Problem, ApiError."""
+        if _is_left_over(seen, owner):
+            await self._take_over(place, note, owner)
+        elif not is_ours(seen, owner.uid):
+            controller = _controller(seen)
+            whose = "is there already, and is not ours"
+            if controller is not None:
+                whose = f"belongs to {controller['kind']} {controller['name']}"
+            raise Problem(Verdict("ChildConflict", f"{place} {whose}: rename it or the InboundSmtp, or delete it"))
+        if "deletionTimestamp" in seen["metadata"]:
+            raise Problem(Verdict("Pending", f"{place} is being deleted, and comes back when it is gone"))
+
+    async def _take_over(self, place: _Place, note: _Note, owner: Owner) -> None:
+        """Give Kubernetes the time to collect what a deleted InboundSmtp left. Raises Problem meanwhile, ApiError.
+
+        It misses what was deleted and made again while it could not watch, and would leave that for ever.
+        """
+        now = time.monotonic()
+        note.left_since = note.left_since or now
+        if now - note.left_since < _COLLECTED_SECONDS:
+            message = f"{place} is of an InboundSmtp of this name that was deleted, and goes with it"
+            raise Problem(Verdict("Pending", message))
+        live = await self._cluster.get(INBOUND_SMTP, place.namespace, owner.name)
+        if live is None or live["metadata"]["uid"] != owner.uid:
+            raise ApiError(409, f"{owner.name} has changed since it was seen")
 
     # --- what the API server refuses
 
@@ -231,29 +270,29 @@ class Programmer:
 
 def is_ours(child: Manifest, owner_uid: str) -> bool:
     """Whether a gateway controls a child; or nobody does, and it was us who applied it (`delete --cascade=orphan`)."""
-    metadata = child["metadata"]
-    controllers = [owner["uid"] for owner in metadata.get("ownerReferences", ()) if owner.get("controller")]
-    if controllers:
-        return owner_uid in controllers
-    return any(
-        entry["manager"] == OPERATOR and entry["operation"] == "Apply" for entry in metadata.get("managedFields", ())
+    controller = _controller(child)
+    return _is_applied_by_us(child) if controller is None else controller["uid"] == owner_uid
+
+
+def _is_applied_by_us(child: Manifest) -> bool:
+    managed = child["metadata"].get("managedFields", ())
+    return any(entry["manager"] == OPERATOR and entry["operation"] == "Apply" for entry in managed)
+
+
+def _is_left_over(child: Manifest, owner: Owner) -> bool:
+    """Whether a child is of an earlier InboundSmtp of the same name: there are never two at a time."""
+    controller = _controller(child)
+    return (
+        controller is not None
+        and (controller["kind"], controller["name"]) == (INBOUND_SMTP.name, owner.name)
+        and controller["uid"] != owner.uid
+        and _is_applied_by_us(child)
     )
 
 
-def _check_owner(place: _Place, seen: Manifest, owner_uid: str) -> None:
-    """Leave alone what is not ours. Raises Problem."""
-    metadata = seen["metadata"]
-    if is_ours(seen, owner_uid):
-        if "deletionTimestamp" in metadata:
-            raise Problem(Verdict("Pending", f"{place} is being deleted, and comes back when it is gone"))
-        return
-    owners = [owner for owner in metadata.get("ownerReferences", ()) if owner.get("controller")]
-    if owners and owners[0]["kind"] == "InboundSmtp" and place.name.startswith(owners[0]["name"]):
-        raise Problem(
-            Verdict("Pending", f"{place} is of an InboundSmtp of this name that was deleted, and goes with it")
-        )
-    whose = f"belongs to {owners[0]['kind']} {owners[0]['name']}" if owners else "is there already, and is not ours"
-    raise Problem(Verdict("ChildConflict", f"{place} {whose}: rename it or the InboundSmtp, or delete it"))
+def _controller(child: Manifest) -> Manifest | None:
+    """Return the owner reference of who looks after a child (metav1.OwnerReference)."""
+    return next((owner for owner in child["metadata"].get("ownerReferences", ()) if owner.get("controller")), None)
 
 
 def _namespace_is_gone(error: ApiError) -> bool:

@@ -17,7 +17,7 @@ from mailport.operator.manifests import children
 from mailport.operator.metadata import Manifest
 from mailport.operator.observed import Observed, Verdict
 from mailport.operator.permitted import not_permitted
-from mailport.operator.programming import NamespaceGoneError, Problem, Programmer, is_ours
+from mailport.operator.programming import NamespaceGoneError, Owner, Problem, Programmer, is_ours
 from mailport.operator.reading import Refused, read
 from mailport.operator.status import status
 from mailport.operator.store import Key, Store
@@ -125,15 +125,15 @@ class Reconciler:
 
     async def _program(self, key: Key, body: Manifest, gateway: InboundSmtp) -> tuple[Verdict, float | None]:
         """Return how far it came, and after how many seconds to try again where time alone may help."""
-        uid = body["metadata"]["uid"]
+        owner = Owner(key.name, body["metadata"]["uid"])
         given = self._circumstances(key, body, gateway)
         if gateway.spec.management is Management.SUSPENDED:
             as_applied = _of_generation(gateway, self._live.applied_generation(key))
-            return _suspended(self._programmer.pending(children(as_applied, given), uid)), None
+            return _suspended(self._programmer.pending(children(as_applied, given), owner)), None
         rendered = children(gateway, given)
         try:
-            await self._programmer.program(rendered, uid)
-            await self._programmer.remove(key, rendered, uid)
+            await self._programmer.program(rendered, owner)
+            await self._programmer.remove(key, rendered, owner)
         except Problem as problem:
             return problem.verdict, problem.again_in
         await self._mention_a_service_that_stays(key, body, gateway)
