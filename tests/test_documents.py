@@ -345,6 +345,17 @@ def test_validate_warns_of_what_is_unwise(tmp_path):
     )
 
 
+def test_validate_names_what_is_to_come(tmp_path):
+    """The document is right, and no listener of this version loads it: exit 2, unless it names an image of its own."""
+    path = tmp_path / "mx.yaml"
+    lmtp = GATEWAY.replace(b"discard: {}", b"lmtp: {host: dovecot.mail.svc, port: 24}")
+    path.write_bytes(lmtp)
+    assert run(path) == (2, "", f"{path}: spec.routes[0].deliver.lmtp: not in this version\n")
+
+    path.write_bytes(lmtp + b"  pod: {image: mailport:next}\n")
+    assert run(path)[0] == 0
+
+
 def test_validate_prints_a_line_a_fault(tmp_path):
     """Exit 2, on stderr."""
     path = tmp_path / "mx.yaml"

@@ -427,7 +427,7 @@ class SmtpTls(ClientTls):
 
 
 class Lmtp(Model):
-    """To a mailbox server, by LMTP (RFC 2033)."""
+    """To a mailbox server, by LMTP (RFC 2033). Not in this version."""
 
     host: Host
     """Name or address of the server."""
@@ -443,7 +443,7 @@ class Lmtp(Model):
 
 
 class Smtp(Model):
-    """To another mail server, by SMTP. With a wildcard domain the route must say `clients: Authenticated`."""
+    """To another mail server, by SMTP; for a wildcard only with `clients: Authenticated`. Not in this version."""
 
     host: Host
     """Name or address of the server."""
@@ -469,7 +469,7 @@ class WebhookFormat(StrEnum):
 
 
 class Webhook(Model):
-    """To a program, by HTTP POST."""
+    """To a program, by HTTP POST. Not in this version."""
 
     url: HttpUrl
     """Where to; http or https, without user and password in it."""
@@ -499,7 +499,7 @@ class Encryption(StrEnum):
 
 
 class S3(Model):
-    """To a bucket, an object a message."""
+    """To a bucket, an object a message. Not in this version."""
 
     bucket: BucketName
     """The bucket."""
@@ -531,7 +531,7 @@ class S3(Model):
 
 
 class Nats(Model):
-    """To a JetStream stream, a message each."""
+    """To a JetStream stream, a message each. Not in this version."""
 
     url: NatsUrl
     """Server; nats or tls, without user and password in it."""
@@ -577,19 +577,19 @@ class Deliver(Model):
     """Folders on disk. Default: none."""
 
     lmtp: Maybe[Lmtp] = None
-    """A mailbox server. Default: none."""
+    """A mailbox server; not in this version. Default: none."""
 
     smtp: Maybe[Smtp] = None
-    """Another mail server. Default: none."""
+    """Another mail server; not in this version. Default: none."""
 
     webhook: Maybe[Webhook] = None
-    """A program. Default: none."""
+    """A program; not in this version. Default: none."""
 
     s3: Maybe[S3] = None
-    """A bucket. Default: none."""
+    """A bucket; not in this version. Default: none."""
 
     nats: Maybe[Nats] = None
-    """A stream. Default: none."""
+    """A stream; not in this version. Default: none."""
 
     discard: Maybe[Discard] = None
     """Nowhere, with 250; written `discard: {}`. Default: none."""

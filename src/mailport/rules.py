@@ -196,6 +196,22 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+# --- what is right, and to come
+
+
+SERVED = frozenset(("maildir", "discard", "refuse"))
+"""The destinations that this version serves. Another one in a document is right, and no listener loads it."""
+
+
+def not_in_this_version(spec: Spec) -> Iterator[Fault]:
+    """A destination that is to come; an image that the document names knows itself what it serves."""
+    if spec.pod.image is not None:
+        return
+    for path, route in _routes(spec):
+        if route.deliver.kind not in SERVED:
+            yield Fault(f"{path}.deliver.{route.deliver.kind}", "not in this version")
+
+
 # --- warnings
 
 

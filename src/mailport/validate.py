@@ -17,6 +17,7 @@ def validate(paths: Iterable[Path], out: TextIO, err: TextIO) -> int:
     """Check files that together hold one InboundSmtp; returns the exit code: 0, or 2 with the faults on `err`."""
     try:
         found = documents.load(read_files(paths))
+        _check_destinations(found)
         warnings = [*rules.warnings(found.gateway.spec), *_check_users(found)]
     except Invalid as invalid:
         print(invalid, file=err)
@@ -25,6 +26,12 @@ def validate(paths: Iterable[Path], out: TextIO, err: TextIO) -> int:
         print(f"{found.source}: warning: {warning}", file=err)
     print(f"{found.source}: InboundSmtp {found.gateway.metadata.name} is valid", file=out)
     return 0
+
+
+def _check_destinations(found: Documents) -> None:
+    """Raise Invalid where the document is right, and this version cannot serve it."""
+    if to_come := [*rules.not_in_this_version(found.gateway.spec)]:
+        raise Invalid(fault.within(found.source) for fault in to_come)
 
 
 def _check_users(found: Documents) -> list[Fault]:

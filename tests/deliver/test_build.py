@@ -9,6 +9,7 @@ from mailport.deliver.discard import Discard
 from mailport.deliver.maildir import Maildir
 from mailport.deliver.refuse import Refuse
 from mailport.model import Deliver
+from mailport.rules import SERVED
 from tests.tables import table
 
 
@@ -28,6 +29,7 @@ async def test_a_route_gets_its_destination(tmp_path: Path, deliver: dict[str, o
     await destination.close()
 
     assert isinstance(destination, kind)
+    assert deliver.keys() <= SERVED
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,4 @@ def test_what_this_version_cannot_serve_is_said_by_its_field(tmp_path: Path, del
 
     with pytest.raises(NotInThisVersion, match=rf"^{field}: not in this version$"):
         build(Deliver.model_validate(deliver), tmp_path)
+    assert field not in SERVED

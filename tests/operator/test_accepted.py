@@ -8,6 +8,7 @@ from mailport.faults import Fault
 from mailport.operator import configuration
 from mailport.operator.accepted import Refusal, refusals
 from mailport.operator.configuration import FORMAT
+from mailport.rules import SERVED
 from tests.operator.making import CORPUS, GIVEN, gateway, maildir, read
 from tests.tables import table
 
@@ -110,8 +111,23 @@ def test_addresses_of_a_node_are_there_on_its_network():
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_good_documents_are_accepted(path):
-    """All but those that bind addresses of their own host."""
+    """All but those that bind addresses of their own host, and what is to come."""
     made = read(path)
     own_host = bool(made.spec.network.bind_addresses) and not made.spec.network.host_network
+    to_come = [route for route in made.spec.routes if route.deliver.kind not in SERVED and not made.spec.pod.image]
 
-    assert [refusal.reason for refusal in refusals(made, GIVEN)] == ["BindAddressUnavailable"] * own_host
+    assert [refusal.reason for refusal in refusals(made, GIVEN)] == [
+        *["UnsupportedField"] * len(to_come),
+        *["BindAddressUnavailable"] * own_host,
+    ]
+
+
+LMTP = {"routes": [{"name": "staff", "recipients": ["*@example.org"], "deliver": {"lmtp": {"host": "a", "port": 24}}}]}
+
+
+def test_a_destination_to_come_is_not_accepted():
+    """Pods that run would serve on as before, and those that start later would not come up."""
+    refused = Refusal("UnsupportedField", Fault("spec.routes[0].deliver.lmtp", "not in this version"))
+
+    assert list(refusals(gateway(**LMTP), GIVEN)) == [refused]
+    assert not list(refusals(gateway(**LMTP, pod={"image": "mailport:next"}), GIVEN))

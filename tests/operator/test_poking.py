@@ -3,7 +3,7 @@
 import pytest
 
 from mailport.operator.observed import Report
-from mailport.operator.poking import Look, Poked, last_attempt, look_in, poke_in, value
+from mailport.operator.poking import Look, Poked, after, last_attempt, look_in, poke_in, value
 from tests.tables import table
 
 LIVE = Report("new", 2)
@@ -55,11 +55,30 @@ def test_poke(report, poked, seconds):
             "and every second when it answers the kubelet": (Look(None, NOW - 1), Poked(), True, 0),
             "one that lacks something, too": (Look(LACKING, NOW), Poked("new", 3, NOW - 9), True, 5),
             "but soon after it was poked": (Look(LACKING, NOW - 0.1), Poked("new", 3, NOW), True, 0.5),
+            "one that was live and is silent, every second": (Look(LIVE, NOW, silences=1), Poked(), True, 1),
         }
     ),
 )
 def test_look(look, poked, ready, seconds):
     assert look_in(look, "new", poked, NOW, ready=ready) == pytest.approx(seconds)
+
+
+def test_a_pod_that_is_not_poked_takes_its_time():
+    """It lags, and the kubelet gets to it within a minute or so: nobody waits for that half a second at a time."""
+    assert look_in(Look(LAGGING, NOW), "new", Poked(), NOW, ready=True, pokes=False) == 5
+
+
+def test_a_pod_that_is_silent_for_a_moment_is_as_it_was():
+    """One answer that is lost on the way is no news; a few are."""
+    look = Look(LIVE, NOW)
+    said = []
+    for second in range(1, 4):
+        look = after(look, None, NOW + second, ready=True)
+        said.append(look.report)
+
+    assert said == [LIVE, LIVE, None]
+    assert after(Look(LIVE, NOW, 2), LAGGING, NOW, ready=True) == Look(LAGGING, NOW)
+    assert after(Look(LIVE, NOW), None, NOW, ready=False).report is None
 
 
 @pytest.mark.parametrize(

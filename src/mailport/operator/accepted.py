@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from mailport import rules
 from mailport.faults import Fault
 from mailport.model import InboundSmtp
 from mailport.operator import configuration
@@ -21,6 +22,7 @@ class Refusal(NamedTuple):
 def refusals(gateway: InboundSmtp, given: Circumstances) -> Iterator[Refusal]:
     """Return all of them; manifests.children is for documents that have none."""
     yield from _unknown_format(gateway, given)
+    yield from _destination_to_come(gateway)
     yield from _too_large(gateway)
     yield from _addresses_of_a_node(gateway)
     yield from _claim_of_one_node(gateway, given)
@@ -31,6 +33,11 @@ def _unknown_format(gateway: InboundSmtp, given: Circumstances) -> Iterator[Refu
     if version not in configuration.FORMATS:
         known = ", ".join(map(str, sorted(configuration.FORMATS)))
         fault = Fault("spec.pod.configFormat", f"the listener's configuration is written in format {known} here")
+        yield Refusal("UnsupportedField", fault)
+
+
+def _destination_to_come(gateway: InboundSmtp) -> Iterator[Refusal]:
+    for fault in rules.not_in_this_version(gateway.spec):
         yield Refusal("UnsupportedField", fault)
 
 

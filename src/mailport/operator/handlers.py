@@ -18,7 +18,8 @@ from functools import partial
 from typing import Any, cast
 
 import kopf
-from kopf._cogs.structs.references import Insights  # kopf.operator takes one, and kopf exports it nowhere
+from kopf._cogs.clients.errors import APIForbiddenError  # like the next, exported nowhere
+from kopf._cogs.structs.references import Insights  # kopf.operator takes one
 
 from mailport import log, loop
 from mailport.operator.kinds import WATCHED, Kind
@@ -61,8 +62,9 @@ class Watches:
 
     @property
     def running(self) -> bool:
-        """Whether all streams run, and none waits to be begun anew."""
-        return all(watch.running for watch in self._watches)
+        """Whether all streams run, and none waits to be begun anew, but for namespaces that we may not look at."""
+        allowed = [watch for watch in self._watches if not watch.forbidden]
+        return bool(allowed) and all(watch.running for watch in allowed)
 
 
 class _Watch:
@@ -77,6 +79,7 @@ class _Watch:
         self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
         self._stop_kopf: Callable[[], None] = lambda: None
         self._begun = False
+        self.forbidden = False  # when it ended the last time: operate.py asks again what may not be listed
 
     @property
     def running(self) -> bool:
@@ -98,8 +101,10 @@ class _Watch:
             try:
                 with asyncio.Runner(loop_factory=loop.factory()) as runner:
                     detail = runner.run(self._watch())
+                self.forbidden = False
             except Exception as error:  # noqa: BLE001 - whatever it is: without watches we are blind
                 detail = f"{type(error).__name__}: {error}"
+                self.forbidden = isinstance(error, APIForbiddenError)
             self._begun = False
             if self._stopping.is_set():
                 return
@@ -109,7 +114,8 @@ class _Watch:
                 said = detail
                 _log.warning("watches begin anew", seconds=pause, namespaces=self._namespaces, detail=detail[:500])
             self._stopping.wait(pause)
-            self._tell(self._restarted)
+            if not self.forbidden:
+                self._tell(self._restarted)
 
     async def _watch(self) -> str:
         """Watch until told to stop, or until it is of no use; return why."""

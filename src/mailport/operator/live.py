@@ -15,6 +15,7 @@ from mailport.operator.cluster import MERGE_PATCH, ApiError, Cluster
 from mailport.operator.metadata import Manifest
 from mailport.operator.observed import ObservedPod, Report
 from mailport.operator.pods import Pods
+from mailport.operator.programming import is_ours
 from mailport.operator.store import Key, Store
 
 _STALE_SECONDS = 0.2  # the news of what is not as it was seen is on its way
@@ -55,12 +56,12 @@ class Live:
 
     def applied_hash(self, key: Key) -> str | None:
         """Return the hash of the configuration that new pods mount; None where there is none yet."""
-        deployment = self._store.get(kinds.DEPLOYMENT, *key)
+        deployment = self._deployment(key)
         return None if deployment is None else self._hash(key, deployment["spec"]["template"]["spec"])
 
     def applied_generation(self, key: Key) -> int | None:
         """Return the generation of the InboundSmtp that the same configuration was made of."""
-        deployment = self._store.get(kinds.DEPLOYMENT, *key)
+        deployment = self._deployment(key)
         content = None if deployment is None else self._content(key, deployment["spec"]["template"]["spec"])
         try:
             return None if content is None else int(json.loads(content)["metadata"]["generation"])
@@ -80,13 +81,14 @@ class Live:
         known = self._known[key].setdefault(found["metadata"]["uid"], _Known())
         expected = self._hash(key, found["spec"])
         ready = _is_ready(found["status"])
-        if poking.look_in(known.look, expected, known.poked, time.monotonic(), ready=ready) <= 0:
+        pokes = may_poke and expected is not None
+        if poking.look_in(known.look, expected, known.poked, time.monotonic(), ready=ready, pokes=pokes) <= 0:
             report = await self._pods.ask(found["status"]["podIP"], _admin_port(found["spec"]))
-            known.look = poking.Look(report, time.monotonic())
+            known.look = poking.after(known.look, report, time.monotonic(), ready=ready)
         until_poke = None
         if may_poke and expected is not None and known.look.report is not None:
             until_poke = await self._poke(known, found, known.look.report, expected)
-        next_look = poking.look_in(known.look, expected, known.poked, time.monotonic(), ready=ready)
+        next_look = poking.look_in(known.look, expected, known.poked, time.monotonic(), ready=ready, pokes=pokes)
         return next_look if until_poke is None else min(next_look, until_poke)
 
     async def _poke(self, known: _Known, found: Manifest, report: Report, expected: str) -> float | None:
@@ -118,9 +120,16 @@ class Live:
 
     # --- what the API server says of them
 
+    def _deployment(self, key: Key) -> Manifest | None:
+        """Return the gateway's Deployment, unless that is somebody else's."""
+        gateway, deployment = self._store.get(kinds.INBOUND_SMTP, *key), self._store.get(kinds.DEPLOYMENT, *key)
+        if gateway is None or deployment is None or not is_ours(deployment, gateway["metadata"]["uid"]):
+            return None
+        return deployment
+
     def _running(self, key: Key) -> Iterator[Manifest]:
         """Return the pods that are not on their way out and are our Deployment's: by owner, not by label alone."""
-        deployment = self._store.get(kinds.DEPLOYMENT, *key)
+        deployment = self._deployment(key)
         if deployment is None:
             return
         uid = deployment["metadata"]["uid"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -29,6 +31,12 @@ watch_restarts = Counter(
     "mailport_operator_watch_restarts", "Times that all watches had to be begun anew.", registry=_REGISTRY
 )
 _queue_depth = Gauge("mailport_operator_queue_depth", "InboundSmtps that wait for a worker.", registry=_REGISTRY)
+_ready = Gauge(
+    "mailport_operator_inboundsmtp_ready",
+    "1 where the condition Ready of an InboundSmtp is True, else 0; of the replica that leads.",
+    ["namespace", "name"],
+    registry=_REGISTRY,
+)
 _leader = Gauge("mailport_operator_leader", "1 while this replica leads.", registry=_REGISTRY)
 
 
@@ -36,6 +44,24 @@ def watch(queue_depth: Callable[[], float], leads: Callable[[], bool]) -> None:
     """Say where the gauges read their values."""
     _queue_depth.set_function(queue_depth)
     _leader.set_function(lambda: float(leads()))
+
+
+def ready(namespace: str, name: str, status: Mapping[str, Any]) -> None:
+    """Say of an InboundSmtp whether it is ready, as its status has it."""
+    conditions = status.get("conditions", ())
+    is_ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    _ready.labels(namespace, name).set(is_ready)
+
+
+def forget(namespace: str, name: str) -> None:
+    """Say nothing more of an InboundSmtp that is gone."""
+    with suppress(KeyError):
+        _ready.remove(namespace, name)
+
+
+def forget_all() -> None:
+    """Say nothing of any: another replica leads."""
+    _ready.clear()
 
 
 def exposition() -> tuple[bytes, str]:

@@ -242,6 +242,7 @@ class _Operator:
             self._queue.clear()
             self._failures.clear()
             live.clear()
+            metrics.forget_all()
 
     async def _worker(self, reconciler: Reconciler) -> None:
         while True:

@@ -72,7 +72,7 @@ def read(content: bytes) -> Report | None:
             missing=_objects(said.get("missing"), ("kind", "name", "key", "field")),
             reload_error=_text(said["reloadError"]) if said.get("reloadError") else None,
         )
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return None
 
 

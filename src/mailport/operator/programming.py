@@ -48,7 +48,7 @@ class NamespaceGoneError(Exception):
 class Owner(NamedTuple):
     """The InboundSmtp that children are of."""
 
-    name: str
+    key: Key
     uid: str
 
 
@@ -72,8 +72,14 @@ class _Note:
     refused_uid: str | None = None  # of the object that stood in the way
     refusals: int = 0
     again_at: float = 0.0  # monotonic seconds
-    left_since: float | None = None  # monotonic seconds: it is of an InboundSmtp that is gone
     as_rendered: tuple[str, str] = ("", "")  # the last digest and resourceVersion between which nothing differed
+
+
+class _Left(NamedTuple):
+    """Since when a gateway is seen to have children of one that was deleted."""
+
+    owner: str  # the uid of the gateway that is there now
+    since: float  # monotonic seconds
 
 
 class Programmer:
@@ -83,19 +89,21 @@ class Programmer:
         self._cluster = cluster
         self._store = store
         self._notes: dict[_Place, _Note] = {}
+        self._left: dict[Key, _Left] = {}
 
     async def program(self, rendered: Iterable[Manifest], owner: Owner) -> None:
         """Apply what differs. Raises Problem after all that could be done, and ApiError where asking again helps."""
-        problem: Problem | None = None
+        problems: list[Problem] = []
         for manifest in rendered:
             try:
                 await self._bring(manifest, owner)
-            except Problem as found:
-                problem = problem or found
+            except Problem as problem:
+                problems.append(problem)
                 if kind_of(manifest) in (SERVICE_ACCOUNT, CONFIG_MAP):
                     break  # pods would not start, or run what they should not
-        if problem is not None:
-            raise problem
+        if problems:
+            pauses = [problem.again_in for problem in problems if problem.again_in is not None]
+            raise Problem(problems[0].verdict, again_in=min(pauses, default=None))
 
     def pending(self, rendered: Iterable[Manifest], owner: Owner) -> list[str]:
         """Name the children that are not as rendered, without a request: what Suspended holds back."""
@@ -112,25 +120,38 @@ class Programmer:
                 found.append(str(place))
         return found
 
-    async def remove(self, key: Key, rendered: Collection[Manifest], owner: Owner) -> None:
-        """Delete children of ours that are no longer rendered. Raises ApiError.
+    async def remove(self, rendered: Collection[Manifest], owner: Owner) -> None:
+        """Delete children of ours that are no longer rendered. Raises Problem, and ApiError where asking again helps.
 
         Never a Service, whose address would be lost; and nothing that pods still need to start.
         """
-        wanted = {_place(manifest) for manifest in rendered}
+        key, wanted = owner.key, {_place(manifest) for manifest in rendered}
         for kind in CHILDREN:
             for child in self._store.children(key, kind):
                 place = _Place(kind, key.namespace, child["metadata"]["name"])
-                if place in wanted or kind == SERVICE or not is_ours(child, owner.uid):
+                if place in wanted or kind == SERVICE or "deletionTimestamp" in child["metadata"]:
                     continue
-                if "deletionTimestamp" in child["metadata"] or self._in_use(key, place):
+                left = _is_left_over(child, owner)
+                if not (left or is_ours(child, owner.uid)) or self._in_use(key, place):
                     continue
-                await self._cluster.delete(kind, child)
-                self._store.drop(kind, child)
-                self._notes.pop(place, None)
+                if left:
+                    await self._may_take_over(place, owner)
+                await self._delete(place, child)
+
+    async def _delete(self, place: _Place, child: Manifest) -> None:
+        try:
+            await self._cluster.delete(place.kind, child)
+        except ApiError as error:
+            if error.is_passing:
+                raise
+            verdict = Verdict("ApplyFailed", f"{place}, no longer wanted, cannot be deleted: {error}")
+            raise Problem(verdict, again_in=_REFUSED_SECONDS[-1]) from error
+        self._store.drop(place.kind, child)
+        self._notes.pop(place, None)
 
     def forget(self, key: Key) -> None:
         """Forget what is known of the children of a gateway that is gone."""
+        self._left.pop(key, None)
         for place in [place for place in self._notes if place.namespace == key.namespace]:
             if self._store.get(*place) is None:
                 del self._notes[place]
@@ -138,14 +159,22 @@ class Programmer:
     async def _bring(self, manifest: Manifest, owner: Owner) -> None:
         place = _place(manifest)
         note = self._notes.setdefault(place, _Note())
-        seen = self._store.get(*place) or await self._look(place)
         digest = _digest(manifest)
+        seen: Manifest | None = None
+        try:
+            seen = self._store.get(*place) or await self._look(place)
+        except ApiError as error:
+            raise self._judge(place, note, digest, seen, error) from error
         if seen is not None and note.as_rendered == (digest, seen["metadata"]["resourceVersion"]):
             return
+        left = seen is not None and _is_left_over(seen, owner)
+        if left:
+            await self._may_take_over(place, owner)
         self._still_refused(note, digest, seen)
         try:
             if seen is not None:
-                await self._check_owner(place, note, seen, owner)
+                if not left:
+                    _check_owner(place, seen, owner)
                 seen = await self._take_out(place, manifest, seen)
                 if not self._differs(manifest, seen):
                     note.as_rendered = digest, seen["metadata"]["resourceVersion"]
@@ -191,34 +220,25 @@ class Programmer:
         self._store.put(place.kind, drift.compact(patched))
         return drift.compact(patched)
 
-    # --- whose it is
+    # --- what an InboundSmtp of the same name has left
 
-    async def _check_owner(self, place: _Place, note: _Note, seen: Manifest, owner: Owner) -> None:
-        """Leave alone what is not ours. Raises Problem, ApiError."""
-        if _is_left_over(seen, owner):
-            await self._take_over(place, note, owner)
-        elif not is_ours(seen, owner.uid):
-            controller = _controller(seen)
-            whose = "is there already, and is not ours"
-            if controller is not None:
-                whose = f"belongs to {controller['kind']} {controller['name']}"
-            raise Problem(Verdict("ChildConflict", f"{place} {whose}: rename it or the InboundSmtp, or delete it"))
-        if "deletionTimestamp" in seen["metadata"]:
-            raise Problem(Verdict("Pending", f"{place} is being deleted, and comes back when it is gone"))
+    async def _may_take_over(self, place: _Place, owner: Owner) -> None:
+        """Return when a child that a deleted InboundSmtp left may be taken over. Raises Problem before, and ApiError.
 
-    async def _take_over(self, place: _Place, note: _Note, owner: Owner) -> None:
-        """Give Kubernetes the time to collect what a deleted InboundSmtp left. Raises Problem meanwhile, ApiError.
-
-        It misses what was deleted and made again while it could not watch, and would leave that for ever.
+        Kubernetes collects it, as a rule within a second; but it misses what was deleted and made again while it could
+        not watch, and would leave that for ever.
         """
         now = time.monotonic()
-        note.left_since = note.left_since or now
-        if now - note.left_since < _COLLECTED_SECONDS:
+        left = self._left.get(owner.key)
+        if left is None or left.owner != owner.uid:
+            left = self._left[owner.key] = _Left(owner.uid, now)
+        if (remaining := left.since + _COLLECTED_SECONDS - now) > 0:
             message = f"{place} is of an InboundSmtp of this name that was deleted, and goes with it"
-            raise Problem(Verdict("Pending", message))
-        live = await self._cluster.get(INBOUND_SMTP, place.namespace, owner.name)
-        if live is None or live["metadata"]["uid"] != owner.uid:
-            raise ApiError(409, f"{owner.name} has changed since it was seen")
+            raise Problem(Verdict("Pending", message), again_in=remaining)
+        async for body in self._cluster.every(INBOUND_SMTP, owner.key.namespace):
+            if body["metadata"]["uid"] == owner.uid:
+                return
+        raise ApiError(409, f"{owner.key} has changed since it was seen")
 
     # --- what the API server refuses
 
@@ -284,7 +304,8 @@ def _is_left_over(child: Manifest, owner: Owner) -> bool:
     controller = _controller(child)
     return (
         controller is not None
-        and (controller["kind"], controller["name"]) == (INBOUND_SMTP.name, owner.name)
+        and "deletionTimestamp" not in child["metadata"]
+        and (controller["kind"], controller["name"]) == (INBOUND_SMTP.name, owner.key.name)
         and controller["uid"] != owner.uid
         and _is_applied_by_us(child)
     )
@@ -293,6 +314,18 @@ def _is_left_over(child: Manifest, owner: Owner) -> bool:
 def _controller(child: Manifest) -> Manifest | None:
     """Return the owner reference of who looks after a child (metav1.OwnerReference)."""
     return next((owner for owner in child["metadata"].get("ownerReferences", ()) if owner.get("controller")), None)
+
+
+def _check_owner(place: _Place, seen: Manifest, owner: Owner) -> None:
+    """Leave alone what is not ours. Raises Problem."""
+    if "deletionTimestamp" in seen["metadata"]:
+        raise Problem(Verdict("Pending", f"{place} is being deleted, and comes back when it is gone"))
+    if not is_ours(seen, owner.uid):
+        controller = _controller(seen)
+        whose = "is there already, and is not ours"
+        if controller is not None:
+            whose = f"belongs to {controller['kind']} {controller['name']}"
+        raise Problem(Verdict("ChildConflict", f"{place} {whose}: rename it or the InboundSmtp, or delete it"))
 
 
 def _namespace_is_gone(error: ApiError) -> bool:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mailport.model import InboundSmtp, Management, ServiceType
-from mailport.operator import configuration, drift, kinds, volumes
+from mailport.operator import configuration, drift, kinds, metrics, volumes
 from mailport.operator.accepted import Refusal, refusals
 from mailport.operator.circumstances import Circumstances
 from mailport.operator.cluster import ApiError, Cluster
@@ -61,6 +61,7 @@ class Reconciler:
         if body is None or "deletionTimestamp" in body["metadata"]:
             self._programmer.forget(key)
             self._live.forget(key)
+            metrics.forget(*key)
             return None
         try:
             return await self._reconcile(key, body)
@@ -125,7 +126,7 @@ class Reconciler:
 
     async def _program(self, key: Key, body: Manifest, gateway: InboundSmtp) -> tuple[Verdict, float | None]:
         """Return how far it came, and after how many seconds to try again where time alone may help."""
-        owner = Owner(key.name, body["metadata"]["uid"])
+        owner = Owner(key, body["metadata"]["uid"])
         given = self._circumstances(key, body, gateway)
         if gateway.spec.management is Management.SUSPENDED:
             as_applied = _of_generation(gateway, self._live.applied_generation(key))
@@ -133,7 +134,7 @@ class Reconciler:
         rendered = children(gateway, given)
         try:
             await self._programmer.program(rendered, owner)
-            await self._programmer.remove(key, rendered, owner)
+            await self._programmer.remove(rendered, owner)
         except Problem as problem:
             return problem.verdict, problem.again_in
         await self._mention_a_service_that_stays(key, body, gateway)
@@ -157,6 +158,7 @@ class Reconciler:
         """Write the status where it differs from the one that is there; return the InboundSmtp as it is then."""
         before = body.get("status") or {}
         after = status(self._observed(key, body, gateway, accepted, programmed), _now())
+        metrics.ready(*key, after)
         if after == before:
             return body
         written = await self._cluster.apply(
