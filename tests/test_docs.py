@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailport import policy
+from mailport import documents, policy, rules
 from mailport.policy.replies import Reply
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -56,3 +56,23 @@ def test_each_reason_is_explained(page):
     }
 
     assert given == explained
+
+
+# --- examples
+
+
+def examples():
+    """Every whole InboundSmtp that a page shows, and those in examples/ for a cluster."""
+    for page in (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))):
+        for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)):
+            if "kind: InboundSmtp" in block and "routes:" in block:
+                yield pytest.param(block, id=f"{page.name}-{number}")
+    yield pytest.param((DOCS.parent / "examples/cluster.yaml").read_text(), id="cluster.yaml")
+
+
+@pytest.mark.parametrize("example", list(examples()))
+def test_what_we_show_is_what_we_advise(example):
+    """Valid, without a warning, and served by this version."""
+    spec = documents.load([("-", example.encode())]).gateway.spec
+
+    assert [str(warning) for warning in (*rules.not_in_this_version(spec), *rules.warnings(spec))] == []

@@ -236,6 +236,20 @@ WARNINGS = {
             'spec.access then judges on direct; use "Local", or PROXY headers'
         ),
     ),
+    "a limit a client behind source NAT": (
+        {"service": {"type": "NodePort", "externalTrafficPolicy": "Cluster"}},
+        (
+            'spec.service.externalTrafficPolicy: with "Cluster" clients come with the address of a node, which '
+            'spec.limits.maxConnectionsPerClient then judges on smtp; use "Local", or PROXY headers'
+        ),
+    ),
+    "PROXY headers from anywhere": (
+        {"listeners": [listener(proxyProtocol={"trustedCIDRs": ["10.0.0.1/32", "0.0.0.0/0"]})]},
+        (
+            "spec.listeners[0].proxyProtocol.trustedCIDRs[1]: 0.0.0.0/0 lets anybody claim any address; name the load "
+            "balancers alone"
+        ),
+    ),
     "no route for the postmaster": (
         {"routes": [route("a@example.org")]},
         (
@@ -316,7 +330,10 @@ def test_what_is_unwise(fields, warning):
                 "access": {"policy": "AllowListed", "addresses": ["*"]},
                 "service": {"type": "LoadBalancer"},
             },
-            "source NAT and no list": {"service": {"type": "NodePort", "externalTrafficPolicy": "Cluster"}},
+            "source NAT, and no list or limit": {
+                "service": {"type": "NodePort", "externalTrafficPolicy": "Cluster"},
+                "limits": {"maxConnectionsPerClient": 0},
+            },
             "mailboxes that only users can make": {
                 "auth": AUTH,
                 "tls": TLS,

@@ -262,15 +262,29 @@ def nobody_is_let_in(spec: Spec) -> Iterator[Fault]:
 
 
 def client_addresses_are_hidden(spec: Spec) -> Iterator[Fault]:
-    """Behind source NAT all clients have a node's address, and a list of addresses judges nodes."""
-    if spec.access and spec.external_traffic_policy is TrafficPolicy.CLUSTER:
+    """Behind source NAT all clients have a node's address: a list of addresses judges nodes, and so does a limit."""
+    judges = "spec.access" if spec.access else "spec.limits.maxConnectionsPerClient"
+    is_judged = bool(spec.access or spec.limits.max_connections_per_client)
+    if is_judged and spec.external_traffic_policy is TrafficPolicy.CLUSTER:
         hidden = [listener.name for listener in spec.listeners if listener.proxy_protocol is None]
         if hidden:
             yield Fault(
                 "spec.service.externalTrafficPolicy",
-                f'with "Cluster" clients come with the address of a node, which spec.access then judges on '
+                f'with "Cluster" clients come with the address of a node, which {judges} then judges on '
                 f'{", ".join(hidden)}; use "Local", or PROXY headers',
             )
+
+
+def anybody_is_trusted(spec: Spec) -> Iterator[Fault]:
+    """A PROXY header from anywhere makes its sender whomever it likes to be."""
+    for path, listener in _listeners(spec):
+        cidrs = listener.proxy_protocol.trusted_cidrs if listener.proxy_protocol else ()
+        for index, cidr in enumerate(cidrs):
+            if ip_network(cidr, strict=False).prefixlen == 0:
+                yield Fault(
+                    f"{path}.proxyProtocol.trustedCIDRs[{index}]",
+                    f"{cidr} lets anybody claim any address; name the load balancers alone",
+                )
 
 
 def postmaster_is_reached(spec: Spec) -> Iterator[Fault]:
@@ -336,6 +350,7 @@ WARNINGS: tuple[Rule, ...] = (
     nobody_can_authenticate,
     nobody_is_let_in,
     client_addresses_are_hidden,
+    anybody_is_trusted,
     postmaster_is_reached,
     routes_are_reached,
     mailboxes_without_end,

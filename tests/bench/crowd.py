@@ -172,24 +172,9 @@ def document(number: int, port: int = 587) -> _Json:
             "access": {"policy": "DenyListed", "addresses": [f"198.51.{octet}.0/24" for octet in range(20)]},
             "routes": [
                 {"name": "gone", "recipients": [f"old@{domain}"], "deliver": {"refuse": {"text": "moved"}}},
-                {
-                    "name": "tickets",
-                    "recipients": [f"*@tickets.{domain}"],
-                    "deliver": {
-                        "webhook": {"url": f"https://{domain}/in", "signingSecretRef": {"name": "hook", "key": "key"}}
-                    },
-                },
-                {
-                    "name": "staff",
-                    "recipients": [f"*@{domain}"],
-                    "deliver": {"lmtp": {"host": f"dovecot.{domain}", "port": 24}},
-                },
-                {
-                    "name": "outbound",
-                    "recipients": ["*@*"],
-                    "clients": "Authenticated",
-                    "deliver": {"smtp": {"host": "smarthost.example.net"}},
-                },
+                {"name": "tickets", "recipients": [f"*@tickets.{domain}"], "deliver": {"discard": {}}},
+                {"name": "staff", "recipients": [f"*@{domain}"], "deliver": {"maildir": {"createMailboxes": "Never"}}},
+                {"name": "rest", "recipients": ["*@*"], "clients": "Authenticated", "deliver": {"discard": {}}},
             ],
         },
     }

@@ -5,6 +5,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests.e2e.node import Node, missing
+from tests.e2e.release import Release
 
 SECONDS = 900  # a test's time-out: the first waits for images to be made
 
@@ -42,6 +43,15 @@ def node(able: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
         yield node
     finally:
         node.stop()
+
+
+@pytest.fixture(scope="module")
+def release(node: Node) -> Iterator[Release]:
+    """The chart, installed."""
+    release = Release(node)
+    release.install()
+    yield release
+    release.uninstall()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from mailport.operator.pod import GROUP_ID, USER_ID
 from tests.e2e.node import Node
 
 HOSTNAME = "mx.example.org"
+_SIZE = {"storage": "1Gi"}
 USER, PASSWORD = "anna@example.org", "correct horse"
 
 
@@ -28,22 +29,30 @@ def _secret(name: str, kind: str, values: dict[str, str]) -> dict[str, Any]:
 
 def provide_volume(node: Node, namespace: str, claim: str, folder: Path, access_mode: str = "ReadWriteOnce") -> None:
     """Make a volume, which is a folder of this machine, and a claim that a controller binds to it."""
+    both = {"accessModes": [access_mode], "storageClassName": namespace}
+    # First: a claim that comes before its volume is looked at again after 15 s
+    _provide(node, "PersistentVolume", f"{namespace}-{claim}", _volume(folder) | both, "Available")
+    claimed = {**both, "resources": {"requests": _SIZE}}
+    _provide(node, "PersistentVolumeClaim", claim, claimed, "Bound", namespace)
+
+
+def provide_default_volume(node: Node, name: str, folder: Path) -> None:
+    """Make a volume for the next claim that names no StorageClass."""
+    _provide(node, "PersistentVolume", name, _volume(folder) | {"accessModes": ["ReadWriteOnce"]}, "Available")
+
+
+def _volume(folder: Path) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     # The kubelet sees to these on volumes of most kinds, but not on this
     os.chown(folder, USER_ID, GROUP_ID)
     folder.chmod(0o2775)
-    size = {"storage": "1Gi"}
-    both = {"accessModes": [access_mode], "storageClassName": namespace}
-    volume = {**both, "capacity": size, "hostPath": {"path": str(folder), "type": "Directory"}}
-    claimed = {**both, "resources": {"requests": size}}
-    for kind, name, spec, phase in (
-        # In this order: a claim that comes before its volume is looked at again after 15 s
-        ("PersistentVolume", f"{namespace}-{claim}", volume, "Available"),
-        ("PersistentVolumeClaim", claim, claimed, "Bound"),
-    ):
-        node.apply({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "spec": spec}, namespace=namespace)
-        until = f"--for=jsonpath={{.status.phase}}={phase}"
-        node.kubectl("wait", f"{kind}/{name}", until, f"--namespace={namespace}", "--timeout=50s")
+    return {"capacity": _SIZE, "hostPath": {"path": str(folder), "type": "Directory"}}
+
+
+def _provide(node: Node, kind: str, name: str, spec: dict[str, Any], phase: str, namespace: str = "default") -> None:
+    node.apply({"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "spec": spec}, namespace=namespace)
+    until = f"--for=jsonpath={{.status.phase}}={phase}"
+    node.kubectl("wait", f"{kind}/{name}", until, f"--namespace={namespace}", "--timeout=50s")
 
 
 def messages(folder: Path, address: str) -> list[bytes]:

@@ -19,7 +19,6 @@ from mailport.listener.hashes import hash_password
 from tests.e2e import mail
 from tests.e2e.machine import HOST
 from tests.e2e.mail import HOSTNAME, PASSWORD, USER
-from tests.e2e.node import Node
 from tests.e2e.release import (
     NAME,
     OPERATOR,
@@ -38,15 +37,6 @@ from tests.kube.cluster import ROOT
 TLS = {"certificateRefs": [{"name": "mx-tls"}]}
 AUTH = {"htpasswd": {"secretRef": {"name": "mx-users"}}}
 SECRET_SECONDS = 150  # until a changed Secret is in use; the kubelet takes a minute or more
-
-
-@pytest.fixture(scope="module")
-def release(node: Node) -> Iterator[Release]:
-    """The chart, installed."""
-    release = Release(node)
-    release.install()
-    yield release
-    release.uninstall()
 
 
 @pytest.fixture

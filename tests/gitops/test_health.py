@@ -8,7 +8,7 @@ import yaml
 from mailport.operator.status import status
 from tests.gitops import judges
 from tests.kube.cluster import ROOT
-from tests.kube.operating import Node
+from tests.kube.operating import IMAGE, Node
 from tests.operator.making import MINIMAL, maildir
 from tests.operator.test_status import EVERY, NOW
 from tests.operator.test_status import kstatus as kstatus_of_the_tables
@@ -16,9 +16,13 @@ from tests.tables import table
 
 TLS = {"tls": {"certificateRefs": [{"name": "mx-tls"}]}}
 WEBHOOK = {"url": "https://hook.example.org/", "signingSecretRef": {"name": "hook", "key": "key"}}
-SIGNED = {"routes": [{"name": "hook", "recipients": ["*@example.org"], "deliver": {"webhook": WEBHOOK}}]}
+SIGNED = {
+    "routes": [{"name": "hook", "recipients": ["*@example.org"], "deliver": {"webhook": WEBHOOK}}],
+    "pod": {"image": IMAGE},  # which may be of a version that has webhooks
+}
 # The API server takes it, and the model does not: IDNA has no snowmen
 INVALID = {"routes": [MINIMAL["routes"][0] | {"recipients": ["*@☃.example.org"]}]}
+OPERATOR_OPTIONS = ("--allow=loadBalancer,nodePort,image",)
 PATCH = ROOT / "deploy/argocd/argocd-cm.yaml"
 KEY = "resource.customizations.health.mailport.dev_InboundSmtp"
 

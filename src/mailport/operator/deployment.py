@@ -9,6 +9,7 @@ from mailport.operator.metadata import Manifest
 
 _MIN_READY_SECONDS = 5  # a pod that dies of its first connections must not count as an improvement on the one before
 _PROGRESS_SECONDS = 600  # Kubernetes' own
+_REVISIONS = 2  # that `kubectl rollout history` shows; to undo one is to apply the InboundSmtp of before
 
 
 def deployment(gateway: InboundSmtp, given: Circumstances) -> Manifest:
@@ -24,6 +25,7 @@ def deployment(gateway: InboundSmtp, given: Circumstances) -> Manifest:
             "selector": {"matchLabels": metadata.selector(gateway)},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(spec, given)},
             "minReadySeconds": _MIN_READY_SECONDS,
+            "revisionHistoryLimit": _REVISIONS,
             # Where the next pod waits for the last one's place, that one's drain is no lack of progress
             "progressDeadlineSeconds": _PROGRESS_SECONDS + pod.grace_seconds(spec),
             "template": pod.template(gateway, given),
