@@ -11,22 +11,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.node import Node
 from tests.e2e.release import OPERATOR, SYSTEM, Gateway, Release, gateway
 from tests.e2e.sending import Senders, lying
 from tests.kube.cluster import ROOT
 
 POLITE = re.compile(r"250|421|4\d\d")
 STEADY_SECONDS = 3  # of load before and after
-
-
-@pytest.fixture(scope="module")
-def release(node: Node) -> Iterator[Release]:
-    """The chart, installed."""
-    release = Release(node)
-    release.install()
-    yield release
-    release.uninstall()
 
 
 @pytest.fixture(scope="module")

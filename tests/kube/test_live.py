@@ -189,3 +189,21 @@ def test_a_pod_that_only_carries_the_label_is_neither_asked_nor_poked(gateways, 
     assert node.listeners[ours["metadata"]["name"]].asked > 0
     assert gateways.child("Pod", "theirs").body["metadata"].get("annotations", {}).get(ANNOTATION) is None
     assert gateways.get()["status"]["readyReplicas"] == 1
+
+
+# --- for an alert
+
+
+def test_a_metric_says_which_gateways_are_ready(operator, gateways, node):
+    """As the condition has it; nothing is said any more of one that is gone."""
+    sample = f'mailport_operator_inboundsmtp_ready{{name="mx",namespace="{gateways.namespace}"}}'
+    gateways.apply()
+    until_live(gateways)
+    ready = operator.metric(sample)
+    node.ready = False
+    gateways.until("Ready", "NoReplicaReady")
+    broken = operator.metric(sample)
+    gateways.delete()
+    gateways.cluster.wait_for("it is forgotten", lambda: sample not in operator.page("metrics")[1])
+
+    assert (ready, broken) == (1, 0)

@@ -265,12 +265,12 @@ def test_what_a_deleted_gateway_left_and_nobody_collects(made, operator):
     service = made.child("Service").body
     made.delete()
     made.apply(replicas=2, networkPolicy="Managed")
-    waiting = made.until("Programmed", "Pending")
+    left = "of an InboundSmtp of this name that was deleted"
+    cluster.wait_for("it waits for the collector", lambda: left in made.condition("Programmed")["message"])
     made.until_rendered(seconds=60)
     cluster.run_again("kube-controller-manager")
     wait_for_controllers(cluster)
 
-    assert "of an InboundSmtp of this name that was deleted" in waiting["message"]
     assert made.child("Service").body["metadata"]["uid"] == service["metadata"]["uid"]
     assert made.unlike() == []
 

@@ -79,7 +79,7 @@ class _Watch:
         self._thread = threading.Thread(target=self._run, name="watches", daemon=True)
         self._stop_kopf: Callable[[], None] = lambda: None
         self._begun = False
-        self.forbidden = False  # when it ended the last time: operate.py asks again what may not be listed
+        self.forbidden = False  # from one end to the next beginning: operate.py asks again what may not be listed
 
     @property
     def running(self) -> bool:
@@ -97,11 +97,10 @@ class _Watch:
         failures, said = 0, ""
         while not self._stopping.is_set():
             started = time.monotonic()
-            self._begun = True
+            self._begun, self.forbidden = True, False
             try:
                 with asyncio.Runner(loop_factory=loop.factory()) as runner:
                     detail = runner.run(self._watch())
-                self.forbidden = False
             except Exception as error:  # noqa: BLE001 - whatever it is: without watches we are blind
                 detail = f"{type(error).__name__}: {error}"
                 self.forbidden = isinstance(error, APIForbiddenError)
