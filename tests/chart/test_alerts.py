@@ -112,6 +112,23 @@ def test_the_dashboard_shows_every_metric(known):
 # --- dashboard
 
 
+@pytest.mark.parametrize("place", EXPRESSIONS)
+def test_gateways_of_one_name_are_told_apart(place):
+    """By their namespaces, with which each sum keeps to itself."""
+    kept = [set(labels.split(", ")) for labels in re.findall(r"by \(([^)]*)\)", EXPRESSIONS[place])]
+
+    assert [labels for labels in kept if "gateway" in labels and "namespace" not in labels] == []
+
+
+def test_a_legend_names_gateways_as_alerts_do():
+    """Namespace and name."""
+    legends = [target["legendFormat"] for panel in PANELS for target in panel["targets"]]
+    named = [legend for legend in legends if "{{gateway}}" in legend]
+
+    assert named
+    assert [legend for legend in named if "{{namespace}}/{{gateway}}" not in legend] == []
+
+
 @pytest.mark.slow
 def test_prometheus_can_read_each_query_of_the_dashboard(promtool, tmp_path):
     """With Grafana's variables filled in."""
