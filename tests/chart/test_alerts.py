@@ -160,6 +160,18 @@ def test_the_dashboard_is_whole():
 # --- in the cluster
 
 
+def test_what_the_operator_says_of_a_namespace_is_not_taken_for_its_own(helm):
+    """Prometheus would keep the pod's, and call the other exported_namespace. No other label is in its way."""
+    (endpoint,) = find(helm.render("--set=metrics.serviceMonitor.enabled=true"), "ServiceMonitor")["spec"]["endpoints"]
+    of_targets = {"namespace", "pod", "container", "service", "endpoint", "job", "instance"}
+    families = samples(of_the_operator.exposition()[0]).values()
+
+    assert endpoint["honorLabels"] is True
+    assert {label for family in families for sample in family.samples for label in sample.labels} & of_targets <= {
+        "namespace"
+    }
+
+
 def test_the_objects_hold_the_files(helm):
     """Word for word, though `{{` means something in a template of Helm's too."""
     enabled = ("prometheusRule", "dashboard")
