@@ -130,6 +130,11 @@ def test_what_may_be_allowed_is_what_the_operator_knows():
                 "/metrics/podMonitor/interval",
                 "got number, want string",
             ),
+            "a warning after the end": (
+                "metrics.prometheusRule.certificateDays.warning=0",
+                "/metrics/prometheusRule/certificateDays/warning",
+                "exclusiveMinimum: got 0, want 0",
+            ),
             "a pull secret that is no object": ("imagePullSecrets={a}", "/imagePullSecrets/0", "want object"),
             "a label that listeners' Services select by": (
                 r"podLabels.mailport\.dev/inboundsmtp=mx",
