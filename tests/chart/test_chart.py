@@ -270,6 +270,63 @@ def test_names_stay_within_their_bounds(helm):
     )
 
 
+@pytest.mark.parametrize(
+    "release, name",
+    table(
+        {
+            "the chart's own": ("mailport", "mailport-operator"),
+            "one that the chart's is not in": ("mail", "mail-mailport-operator"),
+            "one with a dot": ("mail.port", "mail-port-mailport-operator"),
+            "a number": ("123", "mailport-123-operator"),
+            "a number with a point": ("1.5", "mailport-1-5-operator"),
+            "one that begins with a digit, and has the chart's in it": ("2mailport", "mailport-2mailport-operator"),
+        }
+    ),
+)
+def test_every_release_has_a_name_that_services_may_have(helm, release, name):
+    """RFC 1035's label, which Helm's release names need not be."""
+    service = find(helm.render("--set=metrics.serviceMonitor.enabled=true", release=release), "Service")
+
+    assert service["metadata"]["name"] == name
+    assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name)
+    assert service["metadata"]["labels"]["app.kubernetes.io/instance"] == release
+
+
+@pytest.mark.parametrize("name", ["123", "1.5", "0x1f", "on", "null"])
+def test_a_name_that_yaml_takes_for_something_else_stays_text(helm, name):
+    """Whatever it is a name of."""
+    everything = ROOT / "tests/chart/values/everything.yaml"
+    values = {
+        "serviceAccount.name": name,
+        "priorityClassName": name,
+        "imagePullSecrets[0].name": name,
+        "podLabels.x": name,
+    }
+    if name.isalpha():
+        values |= {"nameOverride": name, "test.name": name, "fullnameOverride": name}
+    if "." not in name:
+        values |= {"watchNamespaces[0]": name}
+    options = (f"--values={everything}", "--set=admissionPolicy.enabled=true")
+    rendered = helm.render(
+        *options,
+        *(f"--set-string={path}={value}" for path, value in values.items()),
+        release=name,
+        namespace=values.get("watchNamespaces[0]", "mail"),
+    )
+    ordinary = helm.render(
+        *options, *(f"--set-string={path}=mail" for path in values), release="mail", namespace="mail"
+    )
+
+    assert list(map(shape, rendered)) == list(map(shape, ordinary))
+
+
+def shape(value):
+    """Tell of a manifest what is text, what a number, and so on."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    return list(map(shape, value)) if isinstance(value, list) else type(value)
+
+
 def test_the_operators_pods_are_nobody_elses(helm):
     """Listeners are selected by mailport.dev/inboundsmtp; the operator's own pods do not carry it."""
     deployment = find(helm.render(), "Deployment")

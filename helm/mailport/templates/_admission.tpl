@@ -33,7 +33,7 @@ kind: ValidatingAdmissionPolicyBinding
 metadata:
   {{- include "mailport.metadata" (dict "root" .root "name" $name) | nindent 2 }}
 spec:
-  policyName: {{ $name }}
+  policyName: {{ $name | quote }}
   validationActions: [Deny]
 {{ end -}}
 
