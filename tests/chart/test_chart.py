@@ -266,8 +266,31 @@ def test_names_stay_within_their_bounds(helm):
     assert find(manifests, "Service")["metadata"]["name"] == f"{long}-operator"
     assert (
         find(manifests, "ClusterRoleBinding")["roleRef"]["name"]
-        == find(manifests, "ClusterRole", f"{long}-operator")["metadata"]["name"]
+        == find(manifests, "ClusterRole", f"{long}-operator.mailport-system")["metadata"]["name"]
     )
+
+
+@pytest.mark.parametrize(
+    "there, here",
+    table(
+        {
+            "one name in two namespaces": (("mailport", "mail"), ("mailport", "lists")),
+            "names that, put together, are one": (("a-mailport", "mail"), ("mailport", "mail-a")),
+            "and the other way round": (("mailport-a", "mail"), ("mailport", "a-mail")),
+        }
+    ),
+)
+def test_releases_in_two_namespaces_share_no_name_in_the_cluster(helm, there, here):
+    """But for the definition and the roles of people, which all but one leave out."""
+    others = ("--set=admissionPolicy.enabled=true", "--set=crds.install=false,userRoles.create=false")
+    first = helm.render(others[0], release=there[0], namespace=there[1])
+    second = helm.render(*others, release=here[0], namespace=here[1])
+    names = [
+        {place(each) for each in manifests if "namespace" not in each["metadata"]} for manifests in (first, second)
+    ]
+
+    assert {kind for kind, _, _ in names[1]} > {"ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicyBinding"}
+    assert names[0] & names[1] == set()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,11 @@
 {{- include "mailport.fullname" . }}-operator
 {{- end -}}
 
+{{/* A name in the whole cluster: a dict of root and name. With the namespace, of which another release may have that name. */}}
+{{- define "mailport.clusterWide" -}}
+{{- .name }}.{{ .root.Release.Namespace }}
+{{- end -}}
+
 {{- define "mailport.serviceAccount" -}}
 {{- if .Values.serviceAccount.create -}}
 {{- default (include "mailport.operator" .) .Values.serviceAccount.name -}}
