@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_the_schema_has_exactly_the_values():
     """None is missing, none is left over, and each is described."""
     in_schema = {path for path, value in SCHEMA_OF.items() if "properties" not in value}
 
-    assert in_schema - {"global"} == set(leaves(DEFAULTS))
+    assert in_schema - {"global", "enabled"} == set(leaves(DEFAULTS))
     assert [path for path, value in SCHEMA_OF.items() if not value.get("description")] == []
 
 
@@ -124,6 +125,23 @@ def test_what_may_be_allowed_is_what_the_operator_knows():
                 "/podDisruptionBudget/maxUnavailable",
                 "minimum: got 0, want 1",
             ),
+            "one of no percent": (
+                "podDisruptionBudget.maxUnavailable=0%",
+                "/podDisruptionBudget/maxUnavailable",
+                "does not match pattern",
+            ),
+            "one of more than all": (
+                "podDisruptionBudget.maxUnavailable=150%",
+                "/podDisruptionBudget/maxUnavailable",
+                "does not match pattern",
+            ),
+            "a constraint that does not say how far": (
+                "topologySpreadConstraints[0].topologyKey=zone",
+                "/topologySpreadConstraints/0",
+                "missing properties 'maxSkew', 'whenUnsatisfiable'",
+            ),
+            "a variable that is a number": ("env[0].name=A,env[0].value=1", "/env/0/value", "got number, want string"),
+            "a misspelt resource": ("resources.limit.cpu=1", "/resources", "additional properties 'limit' not allowed"),
             "a port of none": ("networkPolicy.apiServerPorts={0}", "/networkPolicy/apiServerPorts/0", "minimum: got 0"),
             "an interval without unit": (
                 "metrics.podMonitor.interval=30",
@@ -135,6 +153,11 @@ def test_what_may_be_allowed_is_what_the_operator_knows():
                 "/metrics/prometheusRule/certificateDays/warning",
                 "exclusiveMinimum: got 0, want 0",
             ),
+            "an interval in no order": (
+                "metrics.podMonitor.interval=30s1m",
+                "/metrics/podMonitor/interval",
+                "does not match pattern",
+            ),
             "a pull secret that is no object": ("imagePullSecrets={a}", "/imagePullSecrets/0", "want object"),
             "a label that listeners' Services select by": (
                 r"podLabels.mailport\.dev/inboundsmtp=mx",
@@ -142,6 +165,15 @@ def test_what_may_be_allowed_is_what_the_operator_knows():
                 "false schema",
             ),
             "a label that Kubernetes would refuse": ("commonLabels.team=a b", "/commonLabels/team", "does not match"),
+            "a label's name that it would refuse": ("podLabels.a b=c", "/podLabels", "additional properties 'a b' not"),
+            "one of two prefixes": ("commonLabels.a/b/c=d", "/commonLabels", "additional properties 'a/b/c' not"),
+            "an annotation's that it would refuse": (
+                "podAnnotations.-a=b",
+                "/podAnnotations",
+                "additional properties '-a' not",
+            ),
+            "a node's label that no node has": ("nodeSelector./a=b", "/nodeSelector", "additional properties '/a' not"),
+            "nothing where the test's name is": ("test=null", "", "missing property 'test'"),
             "a name for the test that no InboundSmtp may have": ("test.name=Test", "/test/name", "does not match"),
         }
     ),
@@ -161,6 +193,55 @@ def test_what_is_nothing_may_also_be_null(helm):
 
     assert len(nothing) > 20
     assert helm.render(*(f"--set={path}=null" for path in nothing)) == helm.render()
+
+
+def paths(values, path=""):
+    for key, value in values.items():
+        yield f"{path}{key}"
+        if isinstance(value, dict):
+            yield from paths(value, f"{path}{key}.")
+
+
+@pytest.mark.parametrize("path", list(paths(DEFAULTS)))
+def test_what_is_null_is_rendered_or_refused_by_its_name(helm, path):
+    """Whichever it is: never an error from within a template."""
+    options = (f"--values={ROOT / 'tests/chart/values/everything.yaml'}", "--set=admissionPolicy.enabled=true")
+    try:
+        helm.text(*options, f"--set={path}=null")
+    except RefusedError as refused:
+        assert f"missing property '{path.rpartition('.')[2]}'" in str(refused)  # noqa: PT017 - rendered is fine too
+
+
+@pytest.mark.parametrize(
+    "option",
+    table(
+        {
+            "an interval of a day": "metrics.serviceMonitor.interval=1d",
+            "an interval of two units": "metrics.podMonitor.interval=1m30s",
+            "a label with a prefix": r"commonLabels.example\.org/Team=a",
+            "an annotation in upper case": r"podAnnotations.Example\.org/owner=a",
+            "all of the pods at once": "podDisruptionBudget.maxUnavailable=100%",
+            "a resource that is no number of anything else": "resources.limits.cpu=1",
+            "a switch that a chart above has": "enabled=true",
+        }
+    ),
+)
+def test_a_good_value_is_taken(helm, option):
+    """Whatever Kubernetes and Prometheus take."""
+    assert helm.render(f"--set={option}")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_chart_above_may_switch_it_off(helm, tmp_path, enabled):
+    """By `condition: mailport.enabled`, of which Helm tells this chart too."""
+    above = tmp_path / "above"
+    shutil.copytree(CHART, above / "charts/mailport")
+    dependency = {"name": "mailport", "version": CHART_YAML["version"], "condition": "mailport.enabled"}
+    chart = {"apiVersion": "v2", "name": "above", "version": "1.0.0", "dependencies": [dependency]}
+    (above / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    (above / "values.yaml").write_text(yaml.safe_dump({"mailport": {"enabled": enabled}}))
+
+    assert bool(documents(helm.run("template", RELEASE, above))) == enabled
 
 
 # --- what is rendered
