@@ -326,6 +326,29 @@ def comments(text):
     return [line.strip() for line in text.splitlines() if line.lstrip().startswith("#")]
 
 
+@pytest.mark.parametrize(
+    "values, pod",
+    table(
+        {
+            "nothing, where nothing is said": ("", {}),
+            "the Secrets that the operator's image is pulled with": (
+                "imagePullSecrets[0].name=registry",
+                {"imagePullSecrets": [{"name": "registry"}]},
+            ),
+            "a user and a group of OpenShift's range": (
+                "openshift=true,test.runAsUser=1000650000,test.fsGroup=1000660000",
+                {"runAsUser": 1000650000, "fsGroup": 1000660000},
+            ),
+        }
+    ),
+)
+def test_the_gateway_of_helm_test_is_told_what_the_cluster_asks_of_pods(helm, values, pod):
+    """As spec.pod has it."""
+    (container,) = find(helm.render(f"--set={values}"), "Pod")["spec"]["containers"]
+
+    assert json.loads(container["args"][-1]) == pod
+
+
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_no_object_comes_twice(helm, values):
     """Kinds, namespaces and names differ; and each object of a namespace says of which."""
