@@ -12,8 +12,8 @@ run: ## serve examples/local.yaml on this machine, mail into ./var/mail; Ctrl-C 
 	@tools/venv.sh run
 	@exec $(BIN)/python tools/foreground.py $(BIN)/mailport serve -f examples/local.yaml --dev
 
-image: ## build the image with docker, podman or buildah (IMAGE=name:tag, BASE_IMAGE=another Python)
-	@IMAGE="$(IMAGE)" BASE_IMAGE="$(BASE_IMAGE)" tools/image.sh
+image: ## build the image with docker, podman or buildah (IMAGE=name:tag, BASE_IMAGE=another Python, PLATFORM=linux/amd64)
+	@IMAGE="$(IMAGE)" BASE_IMAGE="$(BASE_IMAGE)" PLATFORM="$(PLATFORM)" tools/image.sh
 
 setup: ## install the programs that the tests use (Debian, as root)
 	@tools/setup.sh

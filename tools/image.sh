@@ -1,6 +1,8 @@
 #!/bin/sh
 # Builds the image with docker, podman or buildah, whichever is there, and prints its size. From the environment:
-# IMAGE, its name; BASE_IMAGE, a Python to stand on; ENGINE, one of the three; OPTIONS, what else their build is told.
+# IMAGE, its name; BASE_IMAGE, a Python to stand on; PLATFORM, the nodes' where it is not this machine's, as linux/amd64
+# (which takes an emulator here, as Docker Desktop and Podman's machine have one, and else binfmt with QEMU); ENGINE, one
+# of the three; OPTIONS, what else their build is told.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -25,7 +27,7 @@ build=build
 [ "$ENGINE" != buildah ] || build="bud --layers"
 
 # shellcheck disable=SC2086 # several words are meant
-"$ENGINE" $build ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} \
+"$ENGINE" $build ${PLATFORM:+--platform "$PLATFORM"} ${BASE_IMAGE:+--build-arg "BASE_IMAGE=$BASE_IMAGE"} \
   --build-arg "VERSION=$version" --build-arg "REVISION=$revision" ${OPTIONS:-} --tag "$image" --file Dockerfile .
 
 echo "built $image, $("$ENGINE" images --format '{{.Size}}' "$image")"

@@ -391,6 +391,48 @@ def test_nobody_else_is_concerned(mail):
                 "control",
                 "nothing of the node's",
             ),
+            "on a port of the node's": (
+                "Deployment",
+                "spec.template.spec.containers.0.ports.0.hostPort",
+                25,
+                "is not by hostPort",
+            ),
+            "out of AppArmor": (
+                "Deployment",
+                "spec.template.spec.securityContext.appArmorProfile",
+                {"type": "Unconfined"},
+                "as the node confines pods",
+            ),
+            "of another SELinux type": (
+                "Deployment",
+                "spec.template.spec.securityContext.seLinuxOptions",
+                {"type": "spc_t"},
+                "as the node confines pods",
+            ),
+            "with Windows' options": (
+                "Deployment",
+                "spec.template.spec.securityContext.windowsOptions",
+                {"runAsUserName": "ContainerAdministrator"},
+                "as the node confines pods",
+            ),
+            "out of AppArmor by the container": (
+                "Deployment",
+                "spec.template.spec.containers.0.securityContext.appArmorProfile",
+                {"type": "Unconfined"},
+                "no privileges",
+            ),
+            "of another SELinux type by the container": (
+                "Deployment",
+                "spec.template.spec.containers.0.securityContext.seLinuxOptions",
+                {"type": "spc_t"},
+                "no privileges",
+            ),
+            "with Windows' options by the container": (
+                "Deployment",
+                "spec.template.spec.containers.0.securityContext.windowsOptions",
+                {"runAsUserName": "ContainerAdministrator"},
+                "no privileges",
+            ),
             "as root": (
                 "Deployment",
                 "spec.template.spec.securityContext",

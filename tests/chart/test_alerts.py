@@ -14,6 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from mailport.listener import metrics as of_listeners
 from mailport.operator import metrics as of_the_operator
 from tests.chart.charts import CHART, find
+from tests.tables import table
 
 HERE = Path(__file__).parent
 ALERTS = CHART / "files/alerts.yaml"
@@ -112,6 +113,23 @@ def test_the_dashboard_shows_every_metric(known):
 # --- dashboard
 
 
+@pytest.mark.parametrize("place", EXPRESSIONS)
+def test_gateways_of_one_name_are_told_apart(place):
+    """By their namespaces, with which each sum keeps to itself."""
+    kept = [set(labels.split(", ")) for labels in re.findall(r"by \(([^)]*)\)", EXPRESSIONS[place])]
+
+    assert [labels for labels in kept if "gateway" in labels and "namespace" not in labels] == []
+
+
+def test_a_legend_names_gateways_as_alerts_do():
+    """Namespace and name."""
+    legends = [target["legendFormat"] for panel in PANELS for target in panel["targets"]]
+    named = [legend for legend in legends if "{{gateway}}" in legend]
+
+    assert named
+    assert [legend for legend in named if "{{namespace}}/{{gateway}}" not in legend] == []
+
+
 @pytest.mark.slow
 def test_prometheus_can_read_each_query_of_the_dashboard(promtool, tmp_path):
     """With Grafana's variables filled in."""
@@ -143,11 +161,101 @@ def test_the_dashboard_is_whole():
 # --- in the cluster
 
 
+def test_what_the_operator_says_of_a_namespace_is_not_taken_for_its_own(helm):
+    """Prometheus would keep the pod's, and call the other exported_namespace. No other label is in its way."""
+    (endpoint,) = find(helm.render("--set=metrics.serviceMonitor.enabled=true"), "ServiceMonitor")["spec"]["endpoints"]
+    of_targets = {"namespace", "pod", "container", "service", "endpoint", "job", "instance"}
+    families = samples(of_the_operator.exposition()[0]).values()
+
+    assert endpoint["honorLabels"] is True
+    assert {label for family in families for sample in family.samples for label in sample.labels} & of_targets <= {
+        "namespace"
+    }
+
+
 def test_the_objects_hold_the_files(helm):
-    """Word for word, though `{{` means something in a template of Helm's too."""
+    """Word for word, though `{{` means something in a template of Helm's too; but for what is of the release."""
     enabled = ("prometheusRule", "dashboard")
     manifests = helm.render(*(f"--set=metrics.{name}.enabled=true" for name in enabled))
     (dashboard,) = find(manifests, "ConfigMap", "mailport-dashboard")["data"].values()
+    rendered = alerts(manifests)
+    rendered["MailportOperatorDown"]["expr"] += "\nor\nabsent(mailport_operator_leader)"
 
-    assert find(manifests, "PrometheusRule")["spec"] == yaml.safe_load(ALERTS.read_text())
+    assert list(rendered.values()) == RULES
     assert json.loads(dashboard) == DASHBOARD
+
+
+LEADS = "mailport_operator_leader"
+OURS = f'{LEADS}{{namespace="mailport-system", job="mailport-operator"}}'
+THEIRS = f'{LEADS}{{namespace="tenant", job="mailport-operator"}}'
+BOTH = "metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true"
+ALONE = "metrics.prometheusRule.enabled=true"
+
+
+@pytest.mark.parametrize(
+    "values, series, fires_in",
+    table(
+        {
+            "it leads, as does that of another release": (BOTH, {OURS: "1x20", THEIRS: "1x20"}, []),
+            "it is gone": (BOTH, {}, ["mailport-system"]),
+            "it is gone, and that of another release leads": (BOTH, {THEIRS: "1x20"}, ["mailport-system"]),
+            "none of its replicas leads": (BOTH, {OURS: "0x20"}, ["mailport-system"]),
+            "that of another release does not lead": (BOTH, {OURS: "1x20", THEIRS: "0x20"}, ["tenant"]),
+            "nobody scrapes it": (ALONE, {}, []),
+            "somebody else scrapes it, and it does not lead": (ALONE, {OURS: "0x20"}, ["mailport-system"]),
+        }
+    ),
+)
+def test_an_operator_that_is_down_is_that_of_the_release(helm, promtool, tmp_path, values, series, fires_in):
+    """As its own ServiceMonitor has it scraped."""
+    spec = find(helm.render(f"--set={values}"), "PrometheusRule")["spec"]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(spec))
+    description = alerts_of(spec)["MailportOperatorDown"]["annotations"]["description"]
+    fired = [
+        {
+            "exp_labels": {"severity": "warning", "namespace": namespace},
+            "exp_annotations": {
+                "summary": f"No replica of Mailport's operator in {namespace} leads.",
+                "description": description,
+            },
+        }
+        for namespace in fires_in
+    ]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": points} for name, points in series.items()],
+        "alert_rule_test": [{"eval_time": "10m", "alertname": "MailportOperatorDown", "exp_alerts": fired}],
+    }
+    (tmp_path / "test.yaml").write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": [test]}))
+
+    assert "SUCCESS" in run(promtool, "test", "rules", tmp_path / "test.yaml")
+
+
+@pytest.mark.parametrize(
+    "days, warning, critical",
+    table(
+        {
+            "of certificates that live for three months": ({}, "14", "2"),
+            "that live for a week": ({"warning": 2, "critical": 0.25}, "2", "0.25"),
+            "that are renewed by hand": ({"warning": 30, "critical": 14}, "30", "14"),
+        }
+    ),
+)
+def test_the_days_of_certificates_are_values(helm, days, warning, critical):
+    """Each alert has its own, whatever the other's is."""
+    options = (
+        "--set=metrics.prometheusRule.enabled=true",
+        f"--set-json=metrics.prometheusRule.certificateDays={json.dumps(days)}",
+    )
+    rules = alerts(helm.render(*options))
+
+    assert rules["MailportCertificateExpiresSoon"]["expr"].endswith(f" - time() < {warning} * 86400")
+    assert rules["MailportCertificateExpires"]["expr"].endswith(f" - time() < {critical} * 86400")
+
+
+def alerts(manifests):
+    return alerts_of(find(manifests, "PrometheusRule")["spec"])
+
+
+def alerts_of(spec):
+    return {rule["alert"]: rule for group in spec["groups"] for rule in group["rules"]}

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_the_schema_has_exactly_the_values():
     """None is missing, none is left over, and each is described."""
     in_schema = {path for path, value in SCHEMA_OF.items() if "properties" not in value}
 
-    assert in_schema - {"global"} == set(leaves(DEFAULTS))
+    assert in_schema - {"global", "enabled"} == set(leaves(DEFAULTS))
     assert [path for path, value in SCHEMA_OF.items() if not value.get("description")] == []
 
 
@@ -124,11 +125,38 @@ def test_what_may_be_allowed_is_what_the_operator_knows():
                 "/podDisruptionBudget/maxUnavailable",
                 "minimum: got 0, want 1",
             ),
+            "one of no percent": (
+                "podDisruptionBudget.maxUnavailable=0%",
+                "/podDisruptionBudget/maxUnavailable",
+                "does not match pattern",
+            ),
+            "one of more than all": (
+                "podDisruptionBudget.maxUnavailable=150%",
+                "/podDisruptionBudget/maxUnavailable",
+                "does not match pattern",
+            ),
+            "a constraint that does not say how far": (
+                "topologySpreadConstraints[0].topologyKey=zone",
+                "/topologySpreadConstraints/0",
+                "missing properties 'maxSkew', 'whenUnsatisfiable'",
+            ),
+            "a variable that is a number": ("env[0].name=A,env[0].value=1", "/env/0/value", "got number, want string"),
+            "a misspelt resource": ("resources.limit.cpu=1", "/resources", "additional properties 'limit' not allowed"),
             "a port of none": ("networkPolicy.apiServerPorts={0}", "/networkPolicy/apiServerPorts/0", "minimum: got 0"),
             "an interval without unit": (
                 "metrics.podMonitor.interval=30",
                 "/metrics/podMonitor/interval",
                 "got number, want string",
+            ),
+            "a warning after the end": (
+                "metrics.prometheusRule.certificateDays.warning=0",
+                "/metrics/prometheusRule/certificateDays/warning",
+                "exclusiveMinimum: got 0, want 0",
+            ),
+            "an interval in no order": (
+                "metrics.podMonitor.interval=30s1m",
+                "/metrics/podMonitor/interval",
+                "does not match pattern",
             ),
             "a pull secret that is no object": ("imagePullSecrets={a}", "/imagePullSecrets/0", "want object"),
             "a label that listeners' Services select by": (
@@ -137,6 +165,15 @@ def test_what_may_be_allowed_is_what_the_operator_knows():
                 "false schema",
             ),
             "a label that Kubernetes would refuse": ("commonLabels.team=a b", "/commonLabels/team", "does not match"),
+            "a label's name that it would refuse": ("podLabels.a b=c", "/podLabels", "additional properties 'a b' not"),
+            "one of two prefixes": ("commonLabels.a/b/c=d", "/commonLabels", "additional properties 'a/b/c' not"),
+            "an annotation's that it would refuse": (
+                "podAnnotations.-a=b",
+                "/podAnnotations",
+                "additional properties '-a' not",
+            ),
+            "a node's label that no node has": ("nodeSelector./a=b", "/nodeSelector", "additional properties '/a' not"),
+            "nothing where the test's name is": ("test=null", "", "missing property 'test'"),
             "a name for the test that no InboundSmtp may have": ("test.name=Test", "/test/name", "does not match"),
         }
     ),
@@ -156,6 +193,55 @@ def test_what_is_nothing_may_also_be_null(helm):
 
     assert len(nothing) > 20
     assert helm.render(*(f"--set={path}=null" for path in nothing)) == helm.render()
+
+
+def paths(values, path=""):
+    for key, value in values.items():
+        yield f"{path}{key}"
+        if isinstance(value, dict):
+            yield from paths(value, f"{path}{key}.")
+
+
+@pytest.mark.parametrize("path", list(paths(DEFAULTS)))
+def test_what_is_null_is_rendered_or_refused_by_its_name(helm, path):
+    """Whichever it is: never an error from within a template."""
+    options = (f"--values={ROOT / 'tests/chart/values/everything.yaml'}", "--set=admissionPolicy.enabled=true")
+    try:
+        helm.text(*options, f"--set={path}=null")
+    except RefusedError as refused:
+        assert f"missing property '{path.rpartition('.')[2]}'" in str(refused)  # noqa: PT017 - rendered is fine too
+
+
+@pytest.mark.parametrize(
+    "option",
+    table(
+        {
+            "an interval of a day": "metrics.serviceMonitor.interval=1d",
+            "an interval of two units": "metrics.podMonitor.interval=1m30s",
+            "a label with a prefix": r"commonLabels.example\.org/Team=a",
+            "an annotation in upper case": r"podAnnotations.Example\.org/owner=a",
+            "all of the pods at once": "podDisruptionBudget.maxUnavailable=100%",
+            "a resource that is no number of anything else": "resources.limits.cpu=1",
+            "a switch that a chart above has": "enabled=true",
+        }
+    ),
+)
+def test_a_good_value_is_taken(helm, option):
+    """Whatever Kubernetes and Prometheus take."""
+    assert helm.render(f"--set={option}")
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_chart_above_may_switch_it_off(helm, tmp_path, enabled):
+    """By `condition: mailport.enabled`, of which Helm tells this chart too."""
+    above = tmp_path / "above"
+    shutil.copytree(CHART, above / "charts/mailport")
+    dependency = {"name": "mailport", "version": CHART_YAML["version"], "condition": "mailport.enabled"}
+    chart = {"apiVersion": "v2", "name": "above", "version": "1.0.0", "dependencies": [dependency]}
+    (above / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    (above / "values.yaml").write_text(yaml.safe_dump({"mailport": {"enabled": enabled}}))
+
+    assert bool(documents(helm.run("template", RELEASE, above))) == enabled
 
 
 # --- what is rendered
@@ -240,6 +326,29 @@ def comments(text):
     return [line.strip() for line in text.splitlines() if line.lstrip().startswith("#")]
 
 
+@pytest.mark.parametrize(
+    "values, pod",
+    table(
+        {
+            "nothing, where nothing is said": ("", {}),
+            "the Secrets that the operator's image is pulled with": (
+                "imagePullSecrets[0].name=registry",
+                {"imagePullSecrets": [{"name": "registry"}]},
+            ),
+            "a user and a group of OpenShift's range": (
+                "openshift=true,test.runAsUser=1000650000,test.fsGroup=1000660000",
+                {"runAsUser": 1000650000, "fsGroup": 1000660000},
+            ),
+        }
+    ),
+)
+def test_the_gateway_of_helm_test_is_told_what_the_cluster_asks_of_pods(helm, values, pod):
+    """As spec.pod has it."""
+    (container,) = find(helm.render(f"--set={values}"), "Pod")["spec"]["containers"]
+
+    assert json.loads(container["args"][-1]) == pod
+
+
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_no_object_comes_twice(helm, values):
     """Kinds, namespaces and names differ; and each object of a namespace says of which."""
@@ -261,8 +370,88 @@ def test_names_stay_within_their_bounds(helm):
     assert find(manifests, "Service")["metadata"]["name"] == f"{long}-operator"
     assert (
         find(manifests, "ClusterRoleBinding")["roleRef"]["name"]
-        == find(manifests, "ClusterRole", f"{long}-operator")["metadata"]["name"]
+        == find(manifests, "ClusterRole", f"{long}-operator.mailport-system")["metadata"]["name"]
     )
+
+
+@pytest.mark.parametrize(
+    "there, here",
+    table(
+        {
+            "one name in two namespaces": (("mailport", "mail"), ("mailport", "lists")),
+            "names that, put together, are one": (("a-mailport", "mail"), ("mailport", "mail-a")),
+            "and the other way round": (("mailport-a", "mail"), ("mailport", "a-mail")),
+        }
+    ),
+)
+def test_releases_in_two_namespaces_share_no_name_in_the_cluster(helm, there, here):
+    """But for the definition and the roles of people, which all but one leave out."""
+    others = ("--set=admissionPolicy.enabled=true", "--set=crds.install=false,userRoles.create=false")
+    first = helm.render(others[0], release=there[0], namespace=there[1])
+    second = helm.render(*others, release=here[0], namespace=here[1])
+    names = [
+        {place(each) for each in manifests if "namespace" not in each["metadata"]} for manifests in (first, second)
+    ]
+
+    assert {kind for kind, _, _ in names[1]} > {"ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicyBinding"}
+    assert names[0] & names[1] == set()
+
+
+@pytest.mark.parametrize(
+    "release, name",
+    table(
+        {
+            "the chart's own": ("mailport", "mailport-operator"),
+            "one that the chart's is not in": ("mail", "mail-mailport-operator"),
+            "one with a dot": ("mail.port", "mail-port-mailport-operator"),
+            "a number": ("123", "mailport-123-operator"),
+            "a number with a point": ("1.5", "mailport-1-5-operator"),
+            "one that begins with a digit, and has the chart's in it": ("2mailport", "mailport-2mailport-operator"),
+        }
+    ),
+)
+def test_every_release_has_a_name_that_services_may_have(helm, release, name):
+    """RFC 1035's label, which Helm's release names need not be."""
+    service = find(helm.render("--set=metrics.serviceMonitor.enabled=true", release=release), "Service")
+
+    assert service["metadata"]["name"] == name
+    assert re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name)
+    assert service["metadata"]["labels"]["app.kubernetes.io/instance"] == release
+
+
+@pytest.mark.parametrize("name", ["123", "1.5", "0x1f", "on", "null"])
+def test_a_name_that_yaml_takes_for_something_else_stays_text(helm, name):
+    """Whatever it is a name of."""
+    everything = ROOT / "tests/chart/values/everything.yaml"
+    values = {
+        "serviceAccount.name": name,
+        "priorityClassName": name,
+        "imagePullSecrets[0].name": name,
+        "podLabels.x": name,
+    }
+    if name.isalpha():
+        values |= {"nameOverride": name, "test.name": name, "fullnameOverride": name}
+    if "." not in name:
+        values |= {"watchNamespaces[0]": name}
+    options = (f"--values={everything}", "--set=admissionPolicy.enabled=true")
+    rendered = helm.render(
+        *options,
+        *(f"--set-string={path}={value}" for path, value in values.items()),
+        release=name,
+        namespace=values.get("watchNamespaces[0]", "mail"),
+    )
+    ordinary = helm.render(
+        *options, *(f"--set-string={path}=mail" for path in values), release="mail", namespace="mail"
+    )
+
+    assert list(map(shape, rendered)) == list(map(shape, ordinary))
+
+
+def shape(value):
+    """Tell of a manifest what is text, what a number, and so on."""
+    if isinstance(value, dict):
+        return {key: shape(each) for key, each in value.items()}
+    return list(map(shape, value)) if isinstance(value, list) else type(value)
 
 
 def test_the_operators_pods_are_nobody_elses(helm):

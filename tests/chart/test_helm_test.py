@@ -33,7 +33,8 @@ def account(helm, cluster, tmp_path_factory):
     """The test's rights as the chart gives them, and a token as a pod gets it."""
     cluster.install_crd()
     cluster.create_namespace(WATCHED)
-    manifests = helm.render("--show-only=templates/tests/send-a-message.yaml", f"--set=watchNamespaces={{{WATCHED}}}")
+    values = f"watchNamespaces={{{WATCHED}}},imagePullSecrets[0].name=registry,test.runAsUser=1000650000"
+    manifests = helm.render("--show-only=templates/tests/send-a-message.yaml", f"--set={values}")
     text = yaml.safe_dump_all(manifest for manifest in manifests if manifest["kind"] != "Pod")
     cluster.kubectl("apply", "-f", "-", stdin=text)
     folder = tmp_path_factory.mktemp("account")
@@ -101,14 +102,15 @@ def listener(script, tmp_path):
 
 def test_a_message_is_taken_and_nothing_stays(script, account, cluster, listener, capfd):
     """With the arguments that the pod has, but for the name of the Service, which no DNS here knows."""
-    _, namespace, name, server, seconds = account.arguments
+    _, namespace, name, server, seconds, pod = account.arguments
     with operator_that_says(cluster, **READY) as seen:
-        status = script.main(namespace, name, f"127.0.0.1:{listener.port}", seconds)
+        status = script.main(namespace, name, f"127.0.0.1:{listener.port}", seconds, pod)
+    of_the_cluster = {"imagePullSecrets": [{"name": "registry"}], "runAsUser": 1000650000}
 
     assert (namespace, name, server, seconds) == (WATCHED, NAME, f"{NAME}.{WATCHED}.svc:25", "120")
     assert status == 0, capfd.readouterr().out
     assert listener.logged(event="message", result="accepted", recipients=["test@example.org"])
-    assert [applied["spec"] for applied in seen] == [script.SPEC]
+    assert [applied["spec"] for applied in seen] == [{**script.SPEC, "pod": {**script.SPEC["pod"], **of_the_cluster}}]
     assert is_gone(cluster)
 
 
@@ -117,7 +119,7 @@ def test_what_a_test_that_was_killed_left_behind_is_replaced(script, cluster, li
     document = {**script.KIND, "metadata": {"name": NAME}, "spec": {**script.SPEC, "replicas": 2}}
     cluster.ask("POST", INBOUND_SMTP.path(WATCHED), document).expect_accepted()
     with operator_that_says(cluster, **READY) as seen:
-        status = script.main(WATCHED, NAME, f"127.0.0.1:{listener.port}", str(SECONDS))
+        status = script.main(WATCHED, NAME, f"127.0.0.1:{listener.port}", str(SECONDS), "{}")
 
     assert status == 0
     assert seen[-1]["spec"] == script.SPEC
@@ -128,7 +130,7 @@ def test_a_gateway_that_does_not_get_ready_fails_with_what_the_operator_says(scr
     """And is deleted all the same."""
     why = {"status": "False", "reason": "NoReplicaReady", "message": "ImagePullBackOff"}
     with operator_that_says(cluster, **why):
-        status = script.main(WATCHED, NAME, "127.0.0.1:1", "2")
+        status = script.main(WATCHED, NAME, "127.0.0.1:1", "2", "{}")
 
     assert status == 1
     assert (
@@ -140,7 +142,7 @@ def test_a_gateway_that_does_not_get_ready_fails_with_what_the_operator_says(scr
 def test_the_status_of_an_older_generation_is_not_believed(script, cluster, capfd):
     """It may say Ready of what was before."""
     with operator_that_says(cluster, **READY, observedGeneration=0):
-        status = script.main(WATCHED, NAME, "127.0.0.1:1", "2")
+        status = script.main(WATCHED, NAME, "127.0.0.1:1", "2", "{}")
 
     assert status == 1
     assert "last seen: no status yet" in capfd.readouterr().out
@@ -149,7 +151,7 @@ def test_the_status_of_an_older_generation_is_not_believed(script, cluster, capf
 def test_a_message_that_is_not_taken_fails_with_the_conversation(script, cluster, capfd):
     """After as many tries as there is time for."""
     with operator_that_says(cluster, **READY):
-        status = script.main(WATCHED, NAME, f"127.0.0.1:{free_port()}", "3")
+        status = script.main(WATCHED, NAME, f"127.0.0.1:{free_port()}", "3", "{}")
 
     assert status == 1
     assert "failed: not taken in time; last seen: mailport send: 127.0.0.1:" in capfd.readouterr().out

@@ -33,7 +33,7 @@ def of_watched():
 
 def test_the_operator_may_do_what_its_kinds_need_and_no_more(helm):
     """Everywhere; and hear of the definition of InboundSmtps."""
-    role = find(helm.render(), "ClusterRole", "mailport-operator")
+    role = find(helm.render(), "ClusterRole", f"mailport-operator.{NAMESPACE}")
     around = {("apiextensions.k8s.io", "customresourcedefinitions"): WATCH}
 
     assert granted(role["rules"]) == of_watched() | around

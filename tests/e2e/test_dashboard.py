@@ -76,7 +76,7 @@ def configuration(mx: Gateway) -> dict[str, Any]:
         }
         for pod, labels in found
     ]
-    jobs = [{"job_name": "pods", "static_configs": targets}]
+    jobs = [{"job_name": "pods", "honor_labels": True, "static_configs": targets}]
     return {"global": {"scrape_interval": "1s"}, "scrape_configs": jobs}
 
 

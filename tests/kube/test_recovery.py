@@ -277,7 +277,7 @@ def test_what_a_deleted_gateway_left_and_nobody_collects(made, operator):
 
 def test_rights_that_are_taken_away_for_a_while(gateways, operator, relay):
     """403: as by somebody who uninstalls the chart, and installs it again."""
-    gateways.cluster.kubectl("delete", "clusterrolebinding", "mailport-operator")
+    gateways.cluster.kubectl("delete", "clusterrolebinding", "mailport-operator.mailport-system")
     relay.cut()
     gateways.cluster.wait_for("it says so", lambda: operator.page("readyz") == (503, "watches begin anew\n"))
     gateways.apply(replicas=1)

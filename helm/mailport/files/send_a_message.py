@@ -1,6 +1,8 @@
 """What `helm test` runs: applies an InboundSmtp, waits until it is ready, sends it a message, cleans up.
 
-In a pod of Mailport's image: python3 send_a_message.py NAMESPACE NAME HOST:PORT SECONDS
+In a pod of Mailport's image: python3 send_a_message.py NAMESPACE NAME HOST:PORT SECONDS POD
+
+POD is what the cluster asks of pods beyond SPEC, as JSON: fields of the InboundSmtp's spec.pod.
 
 The image has no kubectl, so the API server is asked over HTTP, as the pod's ServiceAccount.
 """  # noqa: INP001 - a script: a ConfigMap's one file
@@ -37,15 +39,16 @@ class Failed(Exception):  # noqa: N818 - what the test has
     """Why, in one line."""
 
 
-def main(namespace: str, name: str, server: str, seconds: str) -> int:
+def main(namespace: str, name: str, server: str, seconds: str, pod: str) -> int:
     """Return 0 where the message was taken."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of what follows `finally`
     deadline = time.monotonic() + float(seconds)
     gateways = f"/apis/{KIND['apiVersion']}/namespaces/{namespace}/inboundsmtps"
     mine = f"{gateways}/{name}"
+    spec = {**SPEC, "pod": {**SPEC["pod"], **json.loads(pod)}}
     try:
         remove(mine, deadline)  # of a test that was killed
-        ask("POST", gateways, {**KIND, "metadata": {"name": name}, "spec": SPEC})
+        ask("POST", gateways, {**KIND, "metadata": {"name": name}, "spec": spec})
         say(f"applied InboundSmtp {namespace}/{name}")
         try:
             wait_until_ready(mine, deadline)

@@ -5,6 +5,7 @@ that the API server can check each expression against that kind's own fields.
 */}}
 {{- define "mailport.admissionPolicy" -}}
 {{- $name := printf "%s-%s" (include "mailport.operator" .root) .resource -}}
+{{- $name = include "mailport.clusterWide" (dict "root" .root "name" $name) -}}
 ---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicy
@@ -33,7 +34,7 @@ kind: ValidatingAdmissionPolicyBinding
 metadata:
   {{- include "mailport.metadata" (dict "root" .root "name" $name) | nindent 2 }}
 spec:
-  policyName: {{ $name }}
+  policyName: {{ $name | quote }}
   validationActions: [Deny]
 {{ end -}}
 

@@ -1,18 +1,25 @@
 {{/* What tells one release from another: its name, and the chart's where that is not in it. */}}
 {{- define "mailport.fullname" -}}
 {{- $chart := default .Chart.Name .Values.nameOverride -}}
-{{- $name := .Release.Name -}}
+{{- $name := .Release.Name | replace "." "-" -}}
+{{- /* a Service's name has no dots, begins with a letter and has 63 characters, `-operator` among them */ -}}
 {{- if .Values.fullnameOverride -}}
 {{- $name = .Values.fullnameOverride -}}
-{{- else if not (contains $chart .Release.Name) -}}
-{{- $name = printf "%s-%s" .Release.Name $chart -}}
+{{- else if regexMatch "^[0-9]" $name -}}
+{{- $name = printf "%s-%s" $chart $name -}}
+{{- else if not (contains $chart $name) -}}
+{{- $name = printf "%s-%s" $name $chart -}}
 {{- end -}}
-{{- /* a Service's name has 63 characters, and `-operator` is added */ -}}
 {{- $name | trunc 54 | trimSuffix "-" -}}
 {{- end -}}
 
 {{- define "mailport.operator" -}}
 {{- include "mailport.fullname" . }}-operator
+{{- end -}}
+
+{{/* A name in the whole cluster: a dict of root and name. With the namespace, of which another release may have that name. */}}
+{{- define "mailport.clusterWide" -}}
+{{- .name }}.{{ .root.Release.Namespace }}
 {{- end -}}
 
 {{- define "mailport.serviceAccount" -}}
@@ -24,8 +31,8 @@
 {{- end -}}
 
 {{- define "mailport.selectorLabels" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
@@ -42,9 +49,9 @@ An object's metadata: a dict of root and name; namespace where it has one; label
 further ones.
 */}}
 {{- define "mailport.metadata" -}}
-name: {{ .name }}
+name: {{ .name | quote }}
 {{- with .namespace }}
-namespace: {{ . }}
+namespace: {{ . | quote }}
 {{- end }}
 labels:
   {{- toYaml (merge (include "mailport.labels" .root | fromYaml) (.labels | default dict)) | nindent 2 }}
