@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from tests.e2e.mail import PASSWORD, USER
-from tests.e2e.node import Node
 from tests.e2e.release import NAME, SYSTEM, Gateway, Release, connect, gateway, send
 from tests.kube.cluster import ROOT
 
@@ -27,15 +26,6 @@ QUERIES = {
 }
 VARIABLES = {"$__rate_interval": "1m", "$namespace": ".*", "$gateway": ".*"}
 SECONDS = 60  # until every query has an answer: a rate takes two scrapes
-
-
-@pytest.fixture(scope="module")
-def release(node: Node) -> Iterator[Release]:
-    """The chart, installed."""
-    release = Release(node)
-    release.install()
-    yield release
-    release.uninstall()
 
 
 @pytest.fixture(scope="module")
