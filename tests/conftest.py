@@ -3,10 +3,16 @@
 import asyncio
 import os
 from collections.abc import Callable, Generator, Mapping
+from typing import Any
 
 import hypothesis
 import pytest
 import uvloop
+
+from tests import groups
+
+# A developer's machine may have it, a fresh one has not; where it is set, what is never flushed is not found.
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 # A deadline measures what else the machine is doing.
 hypothesis.settings.register_profile("mailport", hypothesis.settings(), deadline=None)
@@ -17,6 +23,17 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     """An async test runs on asyncio, and one that is marked `both_loops` on uvloop too."""
     loops = {"asyncio": asyncio.new_event_loop}
     return loops | {"uvloop": uvloop.new_event_loop} if item.get_closest_marker("both_loops") else loops
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> groups.Groups:
+    return groups.Groups(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=groups.order)
 
 
 def fail_if_skipped(report: pytest.CollectReport | pytest.TestReport) -> None:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,21 +19,13 @@ from typing import Any
 
 from mailport.listener.hashes import hash_password
 from mailport.listener.tls import self_signed
+from tests.ports import free_port
 
 HOSTNAME = "mx.example.org"
 USER, PASSWORD = "anna@example.org", "correct horse"
 READY_SECONDS = 20
 
 _htpasswd: list[str] = []  # made once a run: a hash is meant to be slow
-
-
-def free_port() -> int:
-    """Return a port that nobody has on any address, below those that the kernel gives to clients."""
-    while True:
-        port = random.randrange(10_000, 32_768)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("", port))
-            return port
 
 
 def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -177,6 +167,7 @@ def serving(folder: Path, spec: dict[str, Any], *arguments: str, ready: bool = T
     running = Serving(
         process, folder, {one["name"]: one["port"] for one in whole["spec"]["listeners"]}, admin, whole["spec"]
     )
+    ended = True
     try:
         if ready:
             eventually(lambda: _answers(running), "ready")
@@ -187,8 +178,10 @@ def serving(folder: Path, spec: dict[str, Any], *arguments: str, ready: bool = T
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
+                ended = False
                 process.kill()
                 process.wait()
+    assert ended, "it has not ended within 20 s: has the test left a client connected?"
     assert "Traceback" not in (folder / "log").read_text(), (folder / "log").read_text()[-4000:]
 
 

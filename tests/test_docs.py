@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mailport import documents, policy, rules
+from mailport import policy
+from mailport.contract import documents, unwise
+from mailport.deliver.served import not_in_this_version
 from mailport.policy.replies import Reply
 
 DOCS = Path(__file__).parent.parent / "docs"
+EXAMPLES = DOCS.parent / "examples"
 MODULES = [
     importlib.import_module(f"mailport.policy.{module.name}") for module in pkgutil.iter_modules(policy.__path__)
 ]
@@ -62,12 +65,13 @@ def test_each_reason_is_explained(page):
 
 
 def examples():
-    """Every whole InboundSmtp that a page shows, and those in examples/ for a cluster."""
+    """Every whole InboundSmtp that a page shows, and those in examples/."""
     for page in (DOCS.parent / "README.md", *sorted(DOCS.glob("*.md"))):
         for number, block in enumerate(re.findall(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)):
             if "kind: InboundSmtp" in block and "routes:" in block:
                 yield pytest.param(block, id=f"{page.name}-{number}")
-    yield pytest.param((DOCS.parent / "examples/cluster.yaml").read_text(), id="cluster.yaml")
+    for example in ("cluster.yaml", *(f"{script.parent.name}/gateway.yaml" for script in EXAMPLES.glob("*/run"))):
+        yield pytest.param((EXAMPLES / example).read_text(), id=example)
 
 
 @pytest.mark.parametrize("example", list(examples()))
@@ -75,4 +79,4 @@ def test_what_we_show_is_what_we_advise(example):
     """Valid, without a warning, and served by this version."""
     spec = documents.load([("-", example.encode())]).gateway.spec
 
-    assert [str(warning) for warning in (*rules.not_in_this_version(spec), *rules.warnings(spec))] == []
+    assert [str(warning) for warning in (*not_in_this_version(spec), *unwise.warnings(spec))] == []

@@ -1,4 +1,4 @@
-"""Writes docs/fields.md: every field of an InboundSmtp, with what stands below it in model.py.
+"""Writes docs/fields.md: every field of an InboundSmtp, with what stands below it in contract/model/.
 
 python tools/fields.py > docs/fields.md
 """
@@ -18,12 +18,12 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from mailport import formats, model, quantity
+from mailport.contract import formats, model, quantity
 
 INTRODUCTION = """\
 # Every field
 
-<!-- Made from src/mailport/model.py by `python tools/fields.py > docs/fields.md`; a test compares the two. -->
+<!-- Made from src/mailport/contract/model/ by `python tools/fields.py > docs/fields.md`; a test compares the two. -->
 
 `kubectl apply`, the listener in its pod and `mailport serve -f` on a laptop read the same `InboundSmtp`. Nothing
 unknown is taken: a field that is misspelt, given twice or of another type is refused by its path, as in
@@ -59,15 +59,17 @@ def walk(of: type[model.Model] = model.Spec, path: str = "spec") -> Iterator[Row
             yield from walk(inner, below)
 
 
-_CLASSES = {node.name: node for node in ast.parse(inspect.getsource(model)).body if isinstance(node, ast.ClassDef)}
+def fields_of(of: type) -> list[ast.stmt]:
+    """Return the body of a class as it stands in its file."""
+    module = ast.parse(inspect.getsource(sys.modules[of.__module__]))
+    return next(node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == of.__name__)
 
 
 def texts_below(of: type[model.Model]) -> dict[str, str]:
-    """Return what stands below each field in model.py, those of the bases included."""
+    """Return what stands below each field in the model, those of the bases included."""
     texts = {}
-    for base in (base.__name__ for base in of.__mro__ if base.__name__ in _CLASSES):
-        body = _CLASSES[base].body
-        for field, text in pairwise(body):
+    for base in (base for base in of.__mro__ if issubclass(base, model.Model)):
+        for field, text in pairwise(fields_of(base)):
             match field, text:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str() as words)):
                     texts.setdefault(name, " ".join(words.split()))
@@ -79,8 +81,8 @@ def unwrap(annotation: Any) -> tuple[type[model.Model] | None, bool]:
     if isinstance(annotation, type) and issubclass(annotation, model.Model):
         return annotation, False
     arguments = [argument for argument in get_args(annotation) if argument is not NoneType]
-    inner = unwrap(arguments[0])[0] if arguments else None
-    return inner, any(get_origin(part) is tuple for part in (annotation, *arguments))
+    inner, in_list = unwrap(arguments[0]) if arguments else (None, False)
+    return inner, in_list or any(get_origin(part) is tuple for part in (annotation, *arguments))
 
 
 def annotations(annotation: Any) -> Iterator[Any]:

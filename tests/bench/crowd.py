@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+from tests.dropped import dropped_packets
 from tests.kube.cluster import ADMIN, Cluster
 from tests.kube.operating import OPERATOR, OPERATOR_GROUPS, grant
 
@@ -27,6 +28,7 @@ NAMESPACES = 20
 CHILDREN = tuple(kind for kind in kinds.CHILDREN if kind is not kinds.AUTOSCALER)
 OF_A_PORT = {"configmaps", "services", "deployments", "networkpolicies"}  # children that a listener's port is in
 
+_ADMIN_PORT = 8080  # the default of pod.adminPort
 _AT_ONCE = 16  # requests of ours, so that 500 gateways are there within seconds
 _READS = ("get", "list", "watch")
 _Json = dict[str, Any]
@@ -182,7 +184,7 @@ def document(number: int, port: int = 587) -> _Json:
 
 def children(number: int) -> Iterator[About]:
     """Yield what the operator makes of a gateway."""
-    names = {kinds.SERVICE_ACCOUNT: f"{name(number)}-listener", kinds.CONFIG_MAP: f"{name(number)}-c1"}
+    names = {kinds.SERVICE_ACCOUNT: f"{name(number)}-listener", kinds.CONFIG_MAP: f"{name(number)}-c2"}
     for kind in CHILDREN:
         yield (kind.plural, namespace(number), names.get(kind, name(number)))
 
@@ -235,17 +237,26 @@ def change(cluster: Cluster, number: int) -> None:
     cluster.ask("PATCH", path, {"spec": spec}, content_type="application/merge-patch+json").expect_accepted()
 
 
+def set_limit(cluster: Cluster, number: int) -> None:
+    """Change a setting, to a value that it never had: no pod is replaced for it."""
+    path = kinds.INBOUND_SMTP.path(namespace(number), name(number))
+    spec = {"limits": {"maxConnections": next(_ports)}}
+    cluster.ask("PATCH", path, {"spec": spec}, content_type="application/merge-patch+json").expect_accepted()
+
+
 # --- their pods
 
 
 class Kubelets:
     """Plays kubelets and listeners for all pods: a fake, as tests/kube/operating.py has one for the tests.
 
-    Each pod is ready at once, and says at `/status` what was in its ConfigMap when it started or was last poked.
+    Each pod is ready at once, and says at `/status` what was in its ConfigMap when it started or was last poked. Those
+    of the gateways that are named in `silent` drop every packet there, as behind a NetworkPolicy.
     """
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self.silent: frozenset[str] = frozenset()
         self._servers: dict[str, asyncio.Server] = {}  # by the pod's uid
         self._mounted: dict[str, tuple[_Json, _Json]] = {}  # its annotations when its volumes were mounted; /status
         self._numbers = itertools.count()
@@ -255,11 +266,14 @@ class Kubelets:
         self._failed: BaseException | None = None
 
     def __enter__(self) -> Self:
+        self._dropping = dropped_packets(f"127.{os.getpid() % 200 + 10}.251.1", _ADMIN_PORT)
+        self._nowhere, _ = self._dropping.__enter__()
         self._thread.start()
         self._begun.wait()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._dropping.__exit__(None, None, None)
         if self._failed is None:
             self._loop.call_soon_threadsafe(self._main.cancel)
         self._thread.join()
@@ -320,11 +334,23 @@ class Kubelets:
         where = f"/api/v1/namespaces/{pod['metadata']['namespace']}"
         async with self._api.get(f"{where}/configmaps/{volumes['config']['configMap']['name']}") as answer:
             content = (await answer.json())["data"]["inboundsmtp.json"] if answer.ok else "{}"
-        generation = json.loads(content).get("metadata", {}).get("generation", 0)
-        return {"hash": hashlib.sha256(content.encode()).hexdigest(), "generation": generation}
+        document = json.loads(content)
+        wanted = {listener["port"] for listener in document.get("spec", {}).get("listeners", ())}
+        opened = {port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
+        return {
+            "hash": hashlib.sha256(content.encode()).hexdigest(),
+            "generation": document.get("metadata", {}).get("generation", 0),
+            "destinations": [
+                {"route": route["name"], "state": "Reachable"} for route in document.get("spec", {}).get("routes", ())
+            ],
+            "restartRequired": not wanted <= opened,  # a listener goes on with what it bound when it started
+        }
 
     async def _start(self, pod: _Json) -> None:
         uid = pod["metadata"]["uid"]
+        if pod["metadata"]["labels"][SELECTOR_LABEL] in self.silent:
+            await self._say_ready(pod, self._nowhere)
+            return
         number = next(self._numbers)
         address = f"127.{os.getpid() % 200 + 10}.{number // 250 % 250}.{number % 250 + 1}"
         ports = pod["spec"]["containers"][0]["ports"]
@@ -338,6 +364,9 @@ class Kubelets:
             writer.close()
 
         self._servers[uid] = await asyncio.start_server(answer, address, port)
+        await self._say_ready(pod, address)
+
+    async def _say_ready(self, pod: _Json, address: str) -> None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         ready = {"type": "Ready", "status": "True", "lastTransitionTime": now}
         status = {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [ready]}

@@ -1,8 +1,13 @@
 """How many messages a second the Maildir destination makes durable, without SMTP around it.
 
-    python tests/bench/maildir_commit.py [--sessions N] [--messages N] [--size OCTETS] [--mailboxes N] [--directory DIR]
+    python -m tests.bench.maildir_commit [--sessions N] [--messages N] [--size OCTETS] [--large OCTETS] [--mailboxes N]
+                                         [--rate MESSAGES] [--routes N] [--commit HOW]
+                                         [--directory DIR]
 
-It prints the rate, and the CPU time of the event loop's thread and of the whole process for each message.
+It prints the rate, the CPU time of the event loop's thread and of the whole process for each message, and how long
+they took. With --large another session delivers messages of that size meanwhile, which are not counted. With --rate
+messages come at that rate, each when its time is there; without, the next comes when a session's last is there. Several
+routes deliver into the same volume, each with groups of its own.
 """
 
 import argparse
@@ -10,60 +15,80 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import uvloop
+from tests.messages import hold, message
 
-from mailport import model
-from mailport.address import Address
-from mailport.deliver.delivery import Envelope
+from mailport.address.mail_address import Address
+from mailport.contract import model
+from mailport.deliver.destination import Receipt
 from mailport.deliver.maildir import Maildir
+from mailport.message.content import Space
 
-ENVELOPE = Envelope(
-    id="bench",
-    sender=None,
-    smtputf8=False,
-    body_8bitmime=False,
-    size=None,
-    user=None,
-    client="192.0.2.1",
-    helo="client.example",
-    hostname="mx.example.org",
-)
 LINE = b"x" * 76 + b"\r\n"
-CHUNK = 64 * 1024
 
 
-def content(size: int) -> list[bytes]:
-    whole = LINE * (size // len(LINE) + 1)
-    return [whole[at : at + CHUNK] for at in range(0, len(whole), CHUNK)]
+def content(size: int) -> bytes:
+    return b"Subject: bench\r\n\r\n" + LINE * (size // len(LINE) + 1)
 
 
-async def session(maildir: Maildir, numbers: Iterator[int], chunks: list[bytes], recipients: list[Address]) -> None:
+async def session(
+    maildirs: list[Maildir],
+    space: Space,
+    numbers: Iterator[int],
+    octets: bytes,
+    recipients: list[Address],
+    rate: float = 0,
+) -> list[float]:
+    seconds, start = [], time.perf_counter()
     for number in numbers:
-        delivery = await maildir.open(ENVELOPE)
-        await delivery.rcpt(recipients[number % len(recipients)])
-        for chunk in chunks:
-            await delivery.write(chunk)
-        await delivery.commit()
+        if rate:
+            await asyncio.sleep(start + number / rate - time.perf_counter())
+        recipient = recipients[number % len(recipients)]
+        held = await hold(space, octets, client=str(number % 20))
+        whole = await message(held, recipient)
+        begin = time.perf_counter()
+        [outcome] = await maildirs[number % len(maildirs)].deliver(whole, [recipient])
+        seconds.append(time.perf_counter() - begin)
+        held.close()
+        assert isinstance(outcome, Receipt)
+    return seconds
 
 
 async def measure(options: argparse.Namespace, folder: str) -> None:
-    maildir = Maildir(model.Maildir(), Path(folder))
+    settings = model.Maildir(commit=model.MaildirCommit(options.commit))
+    maildirs, space = [Maildir(settings, Path(folder)) for _ in range(options.routes)], Space()
     recipients = [Address.parse(f"user{number}@example.org") for number in range(options.mailboxes)]
-    chunks = content(options.size)
-    await asyncio.gather(*(session(maildir, iter([number]), chunks, recipients) for number in range(options.mailboxes)))
+    octets = content(options.size)
 
-    numbers = iter(range(options.messages))
+    async def run(numbers: Iterator[int], sessions: int) -> list[float]:
+        sending = [session(maildirs, space, numbers, octets, recipients, options.rate) for _ in range(sessions)]
+        seconds = await asyncio.gather(*sending)
+        return sorted(one for of_session in seconds for one in of_session)
+
+    await run(iter(range(options.mailboxes)), 1)  # each mailbox is there
+    beside = None
+    if options.large:
+        beside = asyncio.create_task(session(maildirs, space, count(), content(options.large), recipients[:1]))
+
     start, process, thread = time.perf_counter(), time.process_time(), time.thread_time()
-    await asyncio.gather(*(session(maildir, numbers, chunks, recipients) for _ in range(options.sessions)))
+    took = await run(iter(range(options.messages)), options.sessions)
     seconds = time.perf_counter() - start
     loop_time = (time.thread_time() - thread) / options.messages * 1e6
     cpu_time = (time.process_time() - process) / options.messages * 1e6
 
-    await maildir.close()
+    if beside is not None:
+        beside.cancel()
+        await asyncio.wait([beside])
+    for maildir in maildirs:
+        await maildir.close()
+    space.close()
+    p50, p99 = took[len(took) // 2] * 1000, took[len(took) * 99 // 100] * 1000
     rate = options.messages / seconds
-    print(f"{rate:.0f} messages/s; each takes {loop_time:.0f} us in the loop, {cpu_time:.0f} us of CPU")  # noqa: T201 - that is what it is for
+    cost = f"each takes {loop_time:.0f} us in the loop, {cpu_time:.0f} us of CPU"
+    print(f"{rate:.0f} messages/s; {cost}; p50 {p50:.1f} ms, p99 {p99:.1f} ms")  # noqa: T201 - that is what it is for
 
 
 def main() -> None:
@@ -71,7 +96,11 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--messages", type=int, default=6000)
     parser.add_argument("--size", type=int, default=1500)
+    parser.add_argument("--large", type=int, default=0, metavar="OCTETS")
     parser.add_argument("--mailboxes", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=0, metavar="MESSAGES", help="a second")
+    parser.add_argument("--routes", type=int, default=1)
+    parser.add_argument("--commit", default="Auto", choices=["Auto", "FileSync"])
     parser.add_argument("--directory", help="where to write: it should be a disk, and not a tmpfs")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.directory) as folder:

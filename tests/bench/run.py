@@ -1,30 +1,48 @@
-"""Mailport beside smtp-sink, stock aiosmtpd and Postfix, in one run on one machine.
+"""Mailport beside smtp-sink, go-smtp, stock aiosmtpd and Postfix, in one run on one machine.
 
-    python tests/bench/run.py [--quick] [--only NAME …]
+    python tests/bench/run.py [--quick] [--only NAME …] [--parts NAME …] [--cases WORDS …] [--beside CHECKOUT]
+                              [--source] [--json FILE]
 
-The servers take turns, round by round, so that what else the machine does meets them all. Prints two tables; a whole
-run also writes them to docs/performance.md. Postfix takes part where this runs as root.
+The servers take turns, round by round, so that what else the machine does meets them all. Prints tables, and how much
+of the machine others used; a whole run also writes them to docs/performance.md, and to docs/performance/ every round as
+JSON and the plots that are drawn from it. Mailport is compiled, as in the image (tools/compiled.sh); with `--source` it
+is not. Postfix takes part where this runs as root, and then each server that writes durably has a volume of its own but
+where a case says so: ext4, on a file. TMPDIR says on which disk.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import resource
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from cases import CASES, Case, send
-from contenders import STARTS, Contender, contenders
-from report import Rounds, machine, tables, write
+import handshakes
+import latency
+import scale
+from cases import CASES, SETUPS, Case, send
+from contenders import STARTS, Contender, contenders, use_compiled, use_volumes
+from others import Others
+from plots import FIGURES, draw
+from report import Figures, Rounds, machine, tables, write
 
-PAGE = Path(__file__).parents[2] / "docs/performance.md"
 NAMES = tuple(STARTS)
+PARTS = ("rates", "latencies", "handshakes", "connections", "replicas")
+_begin = time.monotonic()
+
+
+def say(text: str) -> None:
+    """Tell how far it is, on standard error."""
+    sys.stderr.write(f"{time.monotonic() - _begin:6.0f} s  {text}\n")
 
 
 def measure(case: Case, running: list[Contender], rounds: int, seconds: float) -> Rounds:
     """Warm each server up, and then let them take turns."""
-    taking_part = [contender for contender in running if not case.only or contender.name in case.only]
+    taking_part = [one for one in running if not case.only or one.name.removesuffix(" before") in case.only]
     counts = {one.name: max(case.first, int(send(case, one, case.first).rate * seconds)) for one in taking_part}
     measured: Rounds = {(case, one.name): [] for one in taking_part}
     for _ in range(rounds):
@@ -34,28 +52,85 @@ def measure(case: Case, running: list[Contender], rounds: int, seconds: float) -
     return measured
 
 
+def beside_each_other(options: argparse.Namespace, folder: Path, figures: Figures, others: Others) -> None:
+    """Measure what all servers are asked in turns, in clear and then with each kind of certificate."""
+    rounds, seconds, least, idle = (1, 0.5, 100, 1_000) if options.quick else (5, 1.5, 2_000, 10_000)
+    wanted = [case for case in CASES if any(words in case.title for words in options.cases)]
+    for key, shared in SETUPS:
+        cases = [case for case in wanted if (case.key, case.shared) == (key, shared)]
+        cases = cases if "rates" in options.parts else []
+        if not cases and (shared or ("handshakes" if key else "latencies") not in options.parts):
+            continue
+        use_volumes(not shared and os.geteuid() == 0)
+        with contenders(folder / f"{key or 'clear'}{'-shared' * shared}", options.only, key, options.beside) as running:
+            for case in cases:
+                say(case.title)
+                figures.rates |= measure(case, running, rounds, seconds)
+            if not key and not shared and "latencies" in options.parts:
+                say("latencies")
+                figures.latencies += latency.measure_latencies(running, 4 * seconds, least, idle)
+            if key and "handshakes" in options.parts:
+                say(f"beside handshakes, {key}")
+                figures.handshakes += handshakes.measure_handshakes(running, key, min(rounds, 3), 2.5 * seconds)
+            others.except_for(sum(one.cpu for one in running if one.name == "Postfix"))
+
+
+def growing(options: argparse.Namespace, folder: Path, figures: Figures) -> None:
+    """Measure more and more connections, and more than one process."""
+    use_volumes(os.geteuid() == 0)
+    rounds, seconds, counts = (1, 0.5, (10, 100, 1_000)) if options.quick else (3, 3, scale.CONNECTIONS)
+    if "connections" in options.parts:
+        place = folder / "connections"
+        figures.connections += scale.measure_connections(place, options.only, rounds, seconds, counts, say)
+    if "replicas" in options.parts:
+        figures.replicas += scale.measure_replicas(folder / "replicas", options.only, rounds, seconds, say)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one short round each, in less than a minute")
+    parser.add_argument("--quick", action="store_true", help="one short round each, in a minute or two")
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="NAME", help=", ".join(PARTS))
+    parser.add_argument("--cases", nargs="+", default=[""], metavar="WORDS", help="rates: those whose title has these")
+    parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="an earlier version's, with a .venv of its own")
+    parser.add_argument("--source", action="store_true", help="the source, and not what the image has, compiled")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where every round is kept")
     options = parser.parse_args()
-    rounds, seconds = (1, 0.8) if options.quick else (5, 1.5)
+    some = (
+        options.quick,
+        options.only != NAMES,
+        options.parts != PARTS,
+        options.cases != [""],
+        options.beside is not None,
+        options.source,
+    )
+    whole = not any(some)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for those who inherit it: ten thousand connections
 
     # /tmp may be in memory, where nothing is durable.
-    with tempfile.TemporaryDirectory(prefix="mailport-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")) as folder:
-        Path(folder).chmod(0o755)  # Postfix's processes are of several users
-        where = machine(Path(folder), " ".join(["python tests/bench/run.py", *sys.argv[1:]]), rounds)
-        measured: Rounds = {}
-        with contenders(Path(folder), options.only) as running:
-            for case in CASES:
-                sys.stderr.write(f"{case.title} …\n")
-                measured |= measure(case, running, rounds, seconds)
-    text = f"{where}\n\n{tables(measured)}"
+    with tempfile.TemporaryDirectory(prefix="mailport-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")) as name:
+        folder, others = Path(name), Others()
+        folder.chmod(0o755)  # Postfix's processes are of several users
+        command = " ".join(["python tests/bench/run.py", *sys.argv[1:]])
+        where = machine(folder, command, 1 if options.quick else 5)
+        where += f"\n  Mailport is {'not compiled' if options.source else 'compiled by mypyc, as in the image'}."
+        if not options.source:
+            use_compiled()
+        figures = Figures(where)
+        beside_each_other(options, folder, figures, others)
+        growing(options, folder, figures)
+        figures.where += f"\n  {others}"
+    text = f"{figures.where}\n\n{tables(figures)}"
     sys.stdout.write(text + "\n")
-    if "Postfix" not in {one.name for one in running}:
+    if options.json is not None:
+        options.json.write_text(figures.as_json())
+    if "Postfix" in options.only and os.geteuid() != 0:
         sys.stdout.write("\nPostfix was left out: its master runs as root only.\n")
-    elif not options.quick and options.only == NAMES:
-        write(PAGE, text)
+    elif whole:
+        FIGURES.parent.mkdir(exist_ok=True)
+        FIGURES.write_text(figures.as_json())
+        write("\n\n".join([text, *draw(json.loads(figures.as_json()), FIGURES.parent)]))
 
 
 if __name__ == "__main__":

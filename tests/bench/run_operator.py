@@ -1,6 +1,6 @@
 """The operator on a real API server with 500 gateways: how soon, how much memory, how much CPU.
 
-    python -m tests.bench.run_operator [--quick] [--gateways N]
+    python -m tests.bench.run_operator [--quick] [--gateways N] [--only SCENE]
 
 A control plane of its own, with the real controllers, the chart's RBAC, and no nodes: pods are played (crowd.py). Times
 are the API server's own, out of its audit log. Prints a table; a whole run also writes it to docs/performance.md.
@@ -29,11 +29,13 @@ from typing import Any
 
 from tests.bench import crowd
 from tests.bench.crowd import Audit, ControlPlane, Kubelets, Used, until
+from tests.bench.interpreter import python
 from tests.kube.cluster import ADMIN
 from tests.kube.gateways import Gateways
 from tests.kube.operating import OPERATOR, Operator, stopped_at_the_end
 
-from mailport.operator import drift, kinds
+from mailport.operator import kinds
+from mailport.operator.apply import additions, drift
 
 PAGE = Path(__file__).parents[2] / "docs/performance.md"
 BEGIN, END = "<!-- bench-operator: begin -->", "<!-- bench-operator: end -->"
@@ -135,9 +137,50 @@ def created_at_once(folder: Path, effort: Effort) -> Iterator[Figure]:
         settle(audit)
         yield from quiet(audit, operator, effort)
         yield from churn(cluster, audit, operator, effort)
+        yield from restarted(audit, operator, effort)
+
+
+def beside_silent_ones(folder: Path, effort: Effort) -> Iterator[Figure]:
+    """Pods of as many gateways drop what the operator sends them; a few others answer."""
+    what = f"beside {effort.gateways} silent gateways"
+    healthy = range(effort.gateways, effort.gateways + 10)
+    with ExitStack() as stack:
+        cluster = stack.enter_context(crowd.control_plane(folder))
+        audit = stack.enter_context(closing(Audit(cluster)))
+        kubelets = stack.enter_context(Kubelets(cluster))
+        kubelets.silent = frozenset(map(crowd.name, range(effort.gateways)))
+        crowd.create_namespaces(cluster)
+        operator = stack.enter_context(operating(cluster, folder)).start()
+        until(lambda: operator.leads, "it leads", _LONGEST)
+        crowd.create(cluster, range(effort.gateways))
+        all_there(cluster, audit, effort.gateways)
+        crowd.create(cluster, healthy)
+        numbers = [healthy[number % len(healthy)] for number in range(effort.changes)]
+        settle(audit)
+        yield changes(cluster, audit, numbers, what, _ROLLOUT / 2)
+        settle(audit)
+        yield settings(cluster, numbers, what)
+        since, cpu = audit.mark(), Used.by(pid(operator)).cpu
+        time.sleep(effort.quiet)
+        used = Used.by(pid(operator)).cpu - cpu
+        yield Figure(f"{what}: {effort.quiet:g} quiet seconds: writes", f"{len(audit.operators(since))}")
+        yield Figure(f"{what}: {effort.quiet:g} quiet seconds: CPU", f"{used:.2f} s")
 
 
 # --- figures
+
+
+def settings(cluster: ControlPlane, numbers: list[int], what: str) -> Figure:
+    """Change a setting of one gateway after the other, and wait until the status says that it is live."""
+    seconds = []
+    for number in numbers:
+        gateways = Gateways(cluster, crowd.namespace(number))
+        began = time.monotonic()
+        crowd.set_limit(cluster, number)
+        until(lambda: gateways.condition("ConfigLive", crowd.name(number))["reason"] == "Live", "it is live", 60)  # noqa: B023
+        seconds.append(time.monotonic() - began)
+        time.sleep(_BETWEEN)
+    return spread(f"{what}: a setting is live in all pods, and the status says so", seconds, 2)
 
 
 def below(what: str, seconds: float, goal: float) -> Figure:
@@ -204,7 +247,7 @@ def changes(cluster: ControlPlane, audit: Audit, numbers: list[int], what: str, 
 
 def applied_after(audit: Audit, since: int, number: int) -> float:
     """Wait until a change is in all children, and return the seconds that this took."""
-    names = (crowd.name(number), f"{crowd.name(number)}-c1")
+    names = (crowd.name(number), f"{crowd.name(number)}-c2")
     first: dict[str, float] = {}
 
     def is_applied() -> bool:
@@ -269,7 +312,7 @@ def repaired_after(cluster: ControlPlane, audit: Audit, number: int, kind: kinds
         there = cluster.ask("GET", path)
         if not there.accepted or any(drift.differences(manifest, there.body)):
             return False
-        return not drift.added(manifest, there.body)
+        return not additions.added(manifest, there.body)
 
     def repairs() -> list[float]:
         return [write.at for write in audit.operators(since) if write.about == about]
@@ -322,6 +365,20 @@ def churn(cluster: ControlPlane, audit: Audit, operator: Operator, effort: Effor
     yield Figure(f"{what}: CPU each, with its rollout", f"{used / count * 1000:.0f} ms")
 
 
+def restarted(audit: Audit, operator: Operator, effort: Effort) -> Iterator[Figure]:
+    """It ends, and another begins with what it finds: all is as it should be."""
+    operator.stop()
+    since = audit.mark()
+    operator.start()
+    until(lambda: operator.leads, "it leads", _LONGEST)
+    until(lambda: operator.looks() >= effort.gateways, "it has looked at all", _LONGEST)
+    settle(audit)
+    used = Used.by(pid(operator)).cpu
+    what = f"started anew beside {effort.gateways}"
+    yield Figure(f"{what}: requests to write", f"{len(audit.operators(since))}")
+    yield Figure(f"{what}: CPU until it has looked at all", f"{used:.1f} s")
+
+
 # --- the page
 
 
@@ -335,7 +392,7 @@ def machine(arguments: list[str]) -> str:
   Operator, API server, etcd, controllers and played pods share the machine.
 - {os.cpu_count()} cores ({cpu[1] if cpu else platform.machine()}), {gibibytes:.0f} GiB, Linux {platform.release()}.
   Load before the run: {os.getloadavg()[0]:.1f}.
-- Python {platform.python_version()}, Mailport {version("mailport")}, kopf {version("kopf")}."""
+- {python()}, Mailport {version("mailport")}, kopf {version("kopf")}."""
 
 
 def table(figures: list[Figure]) -> str:
@@ -353,10 +410,14 @@ def write(text: str) -> None:
     PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
 
 
+SCENES: list[Callable[[Path, Effort], Iterator[Figure]]] = [found_at_its_start, created_at_once, beside_silent_ones]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer of everything, in some minutes")
     parser.add_argument("--gateways", type=int, default=GATEWAYS, help="default: %(default)s")
+    parser.add_argument("--only", choices=[scene.__name__ for scene in SCENES], help="one scene (default: all)")
     options = parser.parse_args()
     full = Effort(options.gateways, changes=60, drifts=5, quiet=60, churn=300)
     effort = Effort(options.gateways, changes=20, drifts=2, quiet=20, churn=30) if options.quick else full
@@ -364,14 +425,13 @@ def main() -> None:
     where = machine(sys.argv[1:])
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory(prefix="mailport-bench-") as folder:
-        scenes: list[Callable[[Path, Effort], Iterator[Figure]]] = [found_at_its_start, created_at_once]
-        for scene in scenes:
+        for scene in [scene for scene in SCENES if options.only in {None, scene.__name__}]:
             for figure in scene(Path(folder) / scene.__name__, effort):
                 sys.stderr.write(f"{figure.what}: {figure.measured}\n")
                 figures.append(figure)
     text = f"{where}\n\n{table(figures)}"
     sys.stdout.write(text + "\n")
-    if effort == Effort(GATEWAYS, full.changes, full.drifts, full.quiet, full.churn):
+    if options.only is None and effort == Effort(GATEWAYS, full.changes, full.drifts, full.quiet, full.churn):
         write(text)
 
 

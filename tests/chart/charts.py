@@ -12,6 +12,7 @@ from tests.kube.cluster import ROOT, program
 CHART = ROOT / "helm/mailport"
 RELEASE, NAMESPACE = "mailport", "mailport-system"
 
+ON_THE_NODES = f"--values={Path(__file__).parent / 'on-the-nodes.yaml'}"  # else the chart asks for a registry
 VALUES = sorted((Path(__file__).parent / "values").glob("*.yaml"))
 
 Manifest = dict[str, Any]
@@ -45,7 +46,7 @@ class Helm:
 
     def text(self, *options: str | Path, release: str = RELEASE, namespace: str = NAMESPACE) -> str:
         """Return what the chart renders, hooks and all unless options say otherwise."""
-        return self.run("template", release, CHART, f"--namespace={namespace}", *options)
+        return self.run("template", release, CHART, f"--namespace={namespace}", ON_THE_NODES, *options)
 
     def render(self, *options: str | Path, release: str = RELEASE, namespace: str = NAMESPACE) -> list[Manifest]:
         """Return the objects that the chart renders."""

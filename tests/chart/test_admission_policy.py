@@ -7,18 +7,45 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mailport.operator import metadata, permitted, poking
-from mailport.operator.accepted import refusals
+from mailport.contract.defaults import Defaults
+from mailport.operator import metadata
+from mailport.operator.admit import permitted
+from mailport.operator.admit.accepted import refusals
+from mailport.operator.apply.refused import under_another_name
+from mailport.operator.children.manifests import children
 from mailport.operator.kinds import CHILDREN, INBOUND_SMTP, POD, SERVICE_ACCOUNT, kind_of
-from mailport.operator.manifests import children
+from mailport.operator.metadata import POKE
 from tests.kube.cluster import Answer, Cluster
 from tests.kube.operating import OPERATOR
 from tests.kube.test_render import DOCUMENTS, OTHER_FAMILY, within
-from tests.operator.making import GIVEN, MINIMAL, gateway, maildir, read
+from tests.operator.making import EVERYTHING_ALLOWED, MINIMAL, gateway, maildir, read
+from tests.operator.making import GIVEN as TOLD
 from tests.tables import table
 
+DENIED = ("10.0.0.0/16", "2001:db8:1::/48")
+GIVEN = dataclasses.replace(TOLD, denied_destinations=DENIED)
 SERVED = [path for path in DOCUMENTS if not list(refusals(read(path), GIVEN))]
-ALLOWANCES = {"by default": permitted.DEFAULT, "nothing": frozenset(), "everything": frozenset(permitted.ALLOWANCES)}
+ALLOWED = {
+    "by default": "loadBalancer,nodePort",
+    "nothing": ",".join(f"{kind}=" for kind in permitted.PATTERNS),
+    "everything": EVERYTHING_ALLOWED,
+    "some": (
+        "loadBalancer,image=registry.example.org/mail/*,annotations=example.org/*,annotations=a+b,labels=team,"
+        "claims=mail*,loadBalancerClasses=example.com/lb"
+    ),
+}
+# With the last of these: what an administrator gives every gateway
+DEFAULTS = {
+    "labels": {"example.net/cost": "1"},
+    "annotations": {"example.net/owner": "mail"},
+    "pod": {
+        "tolerations": [
+            {"key": "mail", "operator": "Exists"},
+            {"key": "pool", "value": "mail", "effect": "NoExecute", "tolerationSeconds": 30},
+        ]
+    },
+    "service": {"annotations": {"example.net/scheme": "internal"}, "loadBalancerClass": "example.net/lb"},
+}
 MERGE, JSON = "application/merge-patch+json", "application/json-patch+json"
 LABEL = metadata.SELECTOR_LABEL
 TYPE = {"apiVersion": INBOUND_SMTP.api_version, "kind": INBOUND_SMTP.name}
@@ -33,7 +60,14 @@ def policies(helm, allow):
     registry, _, rest = GIVEN.listener_image.partition("/")
     repository, _, tag = rest.partition(":")
     image = {"registry": registry, "repository": repository, "tag": tag}
-    values = {"admissionPolicy": {"enabled": True}, "listener": {"image": image}, "allow": sorted(allow)}
+    values = {
+        "admissionPolicy": {"enabled": True},
+        "listener": {"image": image},
+        "allow": allow.split(","),
+        "denyDestinations": DENIED,
+    }
+    if allow == ALLOWED["some"]:
+        values["defaults"] = DEFAULTS
     shown = ("--show-only=templates/rbac.yaml", "--show-only=templates/admission-policy.yaml")
     return helm.text(*shown, *(f"--set-json={key}={json.dumps(value)}" for key, value in values.items()))
 
@@ -46,9 +80,10 @@ def installed(cluster) -> Iterator[Cluster]:
     cluster.kubectl("delete", "crd", "inboundsmtps.mailport.dev")
 
 
-@pytest.fixture(scope="module", params=ALLOWANCES)
+@pytest.fixture(scope="module", params=ALLOWED)
 def allow(request):
-    return ALLOWANCES[request.param]
+    """What the chart and the operator are told, with commas between."""
+    return ALLOWED[request.param]
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +171,24 @@ def make_mail(cluster: Cluster) -> Mail:
     }
     made = cluster.ask("POST", INBOUND_SMTP.path(namespace), document).expect_accepted().body
     given = dataclasses.replace(GIVEN, owner_uid=made["metadata"]["uid"])
-    more = {"autoscaling": {"maxReplicas": 3}, "networkPolicy": "Managed", "routes": [maildir("mail", "claim")]}
+    more = {"autoscaling": {"maxReplicas": 3}, "networkPolicy": "Managed", "routes": [maildir("mail", None)]}
     return Mail(cluster, namespace, children(gateway(namespace=namespace, **more), given))
 
 
 @pytest.fixture
 def mail(held) -> Mail:
     return make_mail(held)
+
+
+@pytest.fixture(scope="module")
+def restricted(installed) -> str:
+    """A namespace that enforces the restricted standard, with the account of the pods that come."""
+    namespace = installed.new_namespace()
+    enforce = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    installed.ask("PATCH", f"/api/v1/namespaces/{namespace}", enforce, content_type=MERGE).expect_accepted()
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "mx-listener"}}
+    installed.ask("POST", SERVICE_ACCOUNT.path(namespace), account).expect_accepted()
+    return namespace
 
 
 def annotate(name: str, value: str | None = "1") -> Manifest:
@@ -175,33 +221,211 @@ def test_the_policies_and_the_operators_own_allow_say_the_same(mail, allow, path
     messages = [answer.body["message"] for answer in answers if not answer.accepted]
     refused = [message for message in messages if OTHER_FAMILY not in message]
 
-    assert bool(refused) == bool(list(permitted.not_permitted(made.spec, allow))), refused
+    assert bool(refused) == bool(list(permitted.not_permitted(made.spec, permitted.parse(allow)))), refused
     assert all("allow: [" in message or "type must be one of" in message for message in refused)
 
 
+LOAD_BALANCER = {"type": "LoadBalancer"}
+A_VOLUME = {"volumes": [{"name": "a", "configMap": {"name": "a"}}]}
 ASKS = {
-    "hostNetwork": {"network": {"hostNetwork": True}},
-    "nodePort": {"service": {"type": "NodePort"}},
-    "loadBalancer": {"service": {"type": "LoadBalancer"}},
-    "tolerations": {"pod": {"tolerations": [{"operator": "Exists"}]}},
-    "priorityClass": {"pod": {"priorityClassName": "system-node-critical"}},
-    "serviceAccount": {"pod": {"serviceAccountName": "robot"}},
-    "image": {"pod": {"image": "registry.example.org/other:1"}},
+    "hostNetwork": [{"network": {"hostNetwork": True}}],
+    "nodePort": [{"service": {"type": "NodePort"}}],
+    "loadBalancer": [{"service": LOAD_BALANCER}],
+    "tolerations": [{"pod": {"tolerations": [{"operator": "Exists"}]}}],
+    "priorityClass": [{"pod": {"priorityClassName": "system-node-critical"}}],
+    "serviceAccount": [{"pod": {"serviceAccountName": "robot"}}],
+    "env": [{"pod": {"env": [{"name": "TZ", "value": "UTC"}]}}],
+    "volumes": [
+        {"pod": {"volumes": [{"name": "a", "csi": {"driver": "secrets-store.csi.k8s.io"}}]}},
+        {"pod": {"volumes": [{"name": "a", "projected": {"sources": [{"secret": {"name": "a"}}]}}]}},
+    ],
+    "volumeMounts": [{"pod": A_VOLUME | {"volumeMounts": [{"name": "a", "mountPath": "/mnt"}]}}],
+    "dnsPolicy": [{"pod": {"dnsPolicy": "Default"}}],
+    "dnsConfig": [{"pod": {"dnsConfig": {"searches": ["example.org"]}}}],
+    "runtimeClassName": [{"pod": {"runtimeClassName": "gvisor"}}],
+    "image": [
+        {"pod": {"image": image}}
+        for image in (
+            "registry.example.org/other:1",
+            "registry.example.org/mail/a:1",
+            "registry.example.org.other/mail/a",
+        )
+    ],
+    "annotations": [
+        {"pod": {"annotations": {key: "1"}}} for key in ("example.org/x", "example-org/x", "x.example.org/x", "aab")
+    ],
+    "serviceAnnotations": [
+        {"service": {"annotations": {key: "1"}}}
+        for key in (
+            "example.org/x",
+            "external-dns.alpha.kubernetes.io/hostname",
+            *(pattern.replace("*", "x") for pattern in permitted.LOAD_BALANCERS_OWN),
+        )
+    ],
+    "labels": [{"pod": {"labels": {key: "1"}}} for key in ("team", "teams", "a/team")],
+    "claims": [{"routes": [maildir("a", claim)]} for claim in ("mail", "mail-archive", "archive-mail")],
+    "loadBalancerClasses": [
+        {"service": LOAD_BALANCER | {"loadBalancerClass": name}} for name in ("example.com/lb", "example.com/lb2")
+    ],
 }
 
 
-@pytest.mark.parametrize("allowance", ASKS)
-def test_each_allowance_has_its_own_check(mail, allow, allowance):
-    """A document that asks for it and nothing else passes where it is allowed, and only there."""
+@pytest.mark.parametrize(
+    "asked", [pytest.param(spec, id=f"{kind}-{i}") for kind in ASKS for i, spec in enumerate(ASKS[kind])]
+)
+def test_each_allowance_has_its_own_check(mail, allow, asked):
+    """A document that asks for it and nothing else passes where the operator allows it, and only there."""
     given = dataclasses.replace(GIVEN, owner_uid="00000000-0000-0000-0000-000000000000")
-    asking = children(gateway(namespace=mail.namespace, **ASKS[allowance]), given)
+    made = gateway(namespace=mail.namespace, **asked)
+    is_allowed = not list(permitted.not_permitted(made.spec, permitted.parse(allow)))
+    answers = [mail.apply(child) for child in children(made, given)]
 
-    assert all(mail.apply(child).accepted for child in asking) == (allowance in allow)
+    assert all(answer.accepted for answer in answers) == is_allowed, [answer.body.get("message") for answer in answers]
+
+
+def test_what_the_administrator_gives_every_gateway_passes(mail, allow):
+    """Though authors may not ask for it; where the chart does not have it, it is a thief's."""
+    defaults = Defaults.parse_json(json.dumps(DEFAULTS))
+    given = dataclasses.replace(GIVEN, owner_uid="00000000-0000-0000-0000-000000000000", defaults=defaults)
+    made = gateway(namespace=mail.namespace, service={"type": "LoadBalancer"})
+    answers = [mail.apply(child) for child in children(made, given)]
+
+    refused = [answer.body["message"] for answer in answers if not answer.accepted]
+    assert bool(refused) == (allow != ALLOWED["some"]), refused
+    if allow == ALLOWED["everything"]:  # which authors never say anything of
+        assert [message for message in refused if "an annotation of a listener's ServiceAccount" not in message] == []
+
+
+@pytest.mark.parametrize(
+    "toleration",
+    [
+        {"operator": "Exists"},
+        {"key": "mail", "operator": "Exists", "effect": "NoExecute"},
+        {"key": "pool", "value": "other", "effect": "NoExecute"},
+        {"key": "pool", "operator": "Exists", "effect": "NoExecute"},
+    ],
+)
+def test_another_toleration_than_those_by_default_needs_its_allowance(mail, allow, toleration):
+    """None is a part of another."""
+    asked = changed(mail.child("Deployment"), "spec.template.spec.tolerations", [toleration])
+
+    assert mail.apply(asked).accepted == ("tolerations" in allow)
+
+
+def test_local_destinations_take_their_allowance(mail, allow):
+    """By the option that pods are given then, and by a shorter form of it, which says the same."""
+    allowed = "localDestinations" in permitted.parse(allow).names
+    given = dataclasses.replace(GIVEN, owner_uid="00000000-0000-0000-0000-000000000000", local_destinations=True)
+    answers = [mail.apply(child) for child in children(gateway(namespace=mail.namespace), given)]
+    shortened = with_options(mail, "--allow-local")
+
+    assert all(answer.accepted for answer in answers) == allowed, [answer.body.get("message") for answer in answers]
+    assert mail.apply(shortened).accepted == allowed
+
+
+def with_options(mail, *options, without=""):
+    """Return the Deployment with further options, and without those that begin with some text."""
+    arguments = mail.child("Deployment")["spec"]["template"]["spec"]["containers"][0]["args"]
+    kept = [argument for argument in arguments if not (without and argument.startswith(without))]
+    return changed(mail.child("Deployment"), "spec.template.spec.containers.0.args", [*kept, *options])
+
+
+@pytest.mark.parametrize(
+    "without, options",
+    table(
+        {
+            "left out": ("--deny", ()),
+            "others": ("--deny", ("--deny-destinations=10.0.0.0/16",)),
+            "none": ("--deny", ("--deny-destinations=",)),
+            "others behind them, which count": ("", ("--deny-destinations=",)),
+            "in two words": ("", ("--deny-destinations", "")),
+            "by a shorter form": ("", ("--den=",)),
+            "with a user and a password made at the start": ("", ("--dev",)),
+        }
+    ),
+)
+def test_what_is_denied_is_told_to_every_listener(mail, without, options):
+    """As the chart has it: denyDestinations are the administrator's, and no thief's."""
+    answer = mail.apply(with_options(mail, *options, without=without))
+
+    assert answer.status == 422, answer.body
+    assert "the listener must be told denyDestinations" in answer.body["message"]
+
+
+OLD = {
+    "spec.template.spec.containers.0.image": "registry.example.org/mailport:1.2.2",
+    "spec.template.spec.tolerations": [{"key": "old", "operator": "Exists"}],
+}
+
+
+def of_before(mail):
+    """Return the Deployment as an operator of other values applied it, which is there."""
+    before = with_options(mail, "--deny-destinations=192.0.2.0/24", "--allow-local-destinations", without="--deny")
+    for path, value in OLD.items():
+        before = changed(before, path, value)
+    assert not mail.apply(before).accepted
+    mail.apply(before, stored=True, user="admin").expect_accepted()
+    return before
+
+
+def test_the_operator_of_before_writes_on_while_the_chart_is_upgraded(mail):
+    """The policy has changed by then. So it puts back what somebody changes, and the next one brings what is new."""
+    before = of_before(mail)
+    answers = [mail.apply(changed(before, "spec.replicas", 3)), mail.apply(mail.child("Deployment"))]
+
+    assert [answer.body.get("message") for answer in answers if not answer.accepted] == []
+
+
+@pytest.mark.parametrize(
+    "path, value, kind",
+    table(
+        {
+            "a third image": ("spec.template.spec.containers.0.image", "registry.example.org/mailport:1.2.1", "image"),
+            "a third toleration": (
+                "spec.template.spec.tolerations",
+                [*OLD["spec.template.spec.tolerations"], {"operator": "Exists"}],
+                "tolerations",
+            ),
+            "more that is denied": (
+                "spec.template.spec.containers.0.args",
+                ["serve", "--deny-destinations=192.0.2.0/24", "--deny-destinations="],
+                "",
+            ),
+            "less": ("spec.template.spec.containers.0.args", ["serve"], ""),
+        }
+    ),
+)
+def test_nothing_but_what_is_there_stays(mail, allow, path, value, kind):
+    """What was never there takes its allowance, also beside what was."""
+    answer = mail.apply(changed(of_before(mail), path, value))
+
+    assert answer.accepted == (kind != "" and allow == ALLOWED["everything"]), answer.body
+
+
+def test_that_format_1_was_told_nothing_is_no_reason_to_tell_format_2_nothing(mail):
+    """The one connects to nothing."""
+    told = mail.child("Deployment")
+    volumes = told["spec"]["template"]["spec"]["volumes"]
+    old = [changed(one, "configMap.name", "mx-c1") if one["name"] == "config" else one for one in volumes]
+    of_format_1 = changed(with_options(mail, without="--deny"), "spec.template.spec.volumes", old)
+    mail.apply(of_format_1, stored=True).expect_accepted()
+
+    assert (
+        "the listener must be told denyDestinations" in mail.apply(with_options(mail, without="--deny")).body["message"]
+    )
+
+
+def test_listeners_of_format_1_are_told_nothing(mail):
+    """They connect to nothing."""
+    given = dataclasses.replace(GIVEN, owner_uid="00000000-0000-0000-0000-000000000000", listener_format=1)
+    made = children(gateway(namespace=mail.namespace), given)
+
+    assert [mail.apply(child).status for child in made] == [201] * len(made)
 
 
 def test_none_is_forgotten():
-    """But for localDestinations, which no object shows."""
-    assert {*ASKS, permitted.LOCAL_DESTINATIONS} == set(permitted.ALLOWANCES)
+    """But for localDestinations, which have a test of their own; ConfigMaps and Secrets listeners mount anyway."""
+    assert {*ASKS, permitted.LOCAL_DESTINATIONS} == {*permitted.ALLOWANCES, *permitted.PATTERNS}
 
 
 def test_a_gateways_life_passes(mail):
@@ -230,15 +454,23 @@ def test_what_a_deleted_gateway_left_behind_is_taken_up_again(mail):
         assert mail.apply(child).accepted
 
 
+def test_a_child_may_be_tried_under_another_name(mail):
+    """By a dry run: so the operator learns whether the API server refuses an object, or only the change to it."""
+    service = under_another_name(mail.child("Service"))
+
+    assert mail.apply(service).accepted
+    assert "this is no name of an InboundSmtp's child" in mail.apply(service, stored=True).body["message"]
+
+
 def test_a_pod_may_be_poked(mail):
     """For the first time and again, and the mark taken off."""
     name = mail.pod()
     path = POD.path(mail.namespace, name)
 
-    assert mail.patch_pod(name, annotate(poking.ANNOTATION)).accepted
-    mail.cluster.ask("PATCH", path, annotate(poking.ANNOTATION), content_type=MERGE).expect_accepted()
-    assert mail.patch_pod(name, annotate(poking.ANNOTATION, "2")).accepted
-    assert mail.patch_pod(name, annotate(poking.ANNOTATION, None)).accepted
+    assert mail.patch_pod(name, annotate(POKE)).accepted
+    mail.cluster.ask("PATCH", path, annotate(POKE), content_type=MERGE).expect_accepted()
+    assert mail.patch_pod(name, annotate(POKE, "2")).accepted
+    assert mail.patch_pod(name, annotate(POKE, None)).accepted
 
 
 def test_nobody_else_is_concerned(mail):
@@ -278,6 +510,12 @@ def test_nobody_else_is_concerned(mail):
                 "automountServiceAccountToken",
                 True,
                 "has no token",
+            ),
+            "a ServiceAccount whose pods get a cloud's role": (
+                "ServiceAccount",
+                "metadata.annotations",
+                {"eks.amazonaws.com/role-arn": "arn:aws:iam::111122223333:role/admin"},
+                "takes defaults.annotations",
             ),
             "a Service that leads to others' pods": ("Service", "spec.selector", {"app": "database"}, "must select"),
             "a Service that is a name elsewhere": (
@@ -487,6 +725,93 @@ def test_what_the_operator_never_makes_is_refused(mail, kind, path, value, messa
     assert message in answer.body["message"]
 
 
+# Each check of k8s.io/pod-security-admission/policy (v0.37) by the reason that it gives, and what breaks it: the
+# controls of https://kubernetes.io/docs/concepts/security/pod-security-standards/, but for ephemeral containers, which
+# no template has. (Two of the baseline's, hostPath volumes and non-default capabilities, are within the restricted ones
+# of their kind.)
+CONTAINER = "containers.0.securityContext"
+ON_NODE = {
+    "hostNetwork": True,
+    "securityContext.sysctls": [],
+}  # as the API server wants it beside a HostProcess container
+GATES: dict[str, list[Manifest]] = {
+    "hostProcess": [
+        {"securityContext.windowsOptions": {"hostProcess": True}, **ON_NODE},
+        {f"{CONTAINER}.windowsOptions": {"hostProcess": True}, **ON_NODE},
+    ],
+    "host namespaces": [{"hostPID": True}, {"hostIPC": True}],
+    "privileged": [
+        {CONTAINER: {"privileged": True, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True}}
+    ],
+    "hostPort": [{"containers.0.ports.0.hostPort": 25}],
+    "probe or lifecycle host": [
+        {"containers.0.livenessProbe.httpGet.host": "192.0.2.1"},
+        {"containers.0.readinessProbe": {"tcpSocket": {"host": "192.0.2.1", "port": 1}}},
+        {"containers.0.startupProbe.httpGet.host": "192.0.2.1"},
+        {"containers.0.lifecycle": {"preStop": {"httpGet": {"host": "192.0.2.1", "port": 1}}}},
+    ],
+    "forbidden AppArmor profile": [
+        {"securityContext.appArmorProfile": {"type": "Unconfined"}},
+        {f"{CONTAINER}.appArmorProfile": {"type": "Unconfined"}},
+        {"annotations.container~1apparmor~1security~1beta~1kubernetes~1io/listener": "unconfined"},
+    ],
+    "seLinuxOptions": [
+        {"securityContext.seLinuxOptions": {"type": "spc_t"}},
+        {f"{CONTAINER}.seLinuxOptions": {"user": "root"}},
+    ],
+    "procMount": [{f"{CONTAINER}.procMount": "Unmasked", "hostUsers": False}],
+    "seccompProfile": [
+        {"securityContext.seccompProfile": None},
+        {"securityContext.seccompProfile.type": "Unconfined"},
+        {f"{CONTAINER}.seccompProfile": {"type": "Unconfined"}},
+    ],
+    "forbidden sysctls": [{"securityContext.sysctls": [{"name": "kernel.msgmax", "value": "1"}]}],
+    "restricted volume types": [
+        {"volumes.0": {"name": "config", "hostPath": {"path": "/"}}},
+        {"volumes.0": {"name": "config", "nfs": {"server": "192.0.2.1", "path": "/"}}},
+    ],
+    "allowPrivilegeEscalation != false": [
+        {f"{CONTAINER}.allowPrivilegeEscalation": True},
+        {CONTAINER: {"readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}},
+    ],
+    "runAsNonRoot != true": [{"securityContext.runAsNonRoot": False}, {f"{CONTAINER}.runAsNonRoot": False}],
+    "runAsUser=0": [{"securityContext.runAsUser": 0}, {f"{CONTAINER}.runAsUser": 0}],
+    "unrestricted capabilities": [
+        {f"{CONTAINER}.capabilities": {"drop": ["KILL"]}},
+        {f"{CONTAINER}.capabilities.add": ["NET_RAW"]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "reason, breaks",
+    [
+        pytest.param(reason, breaks, id=f"{reason}: {next(iter(breaks))}")
+        for reason, ways in GATES.items()
+        for breaks in ways
+    ],
+)
+def test_no_gate_of_the_restricted_standard_is_open(mail, restricted, reason, breaks):
+    """Whatever is allowed to authors: what the standard refuses of a pod, the policy refuses of a Deployment.
+
+    But for what hostNetwork needs, which an administrator may allow.
+    """
+    deployment = mail.child("Deployment")
+    for path, value in breaks.items():
+        of = "metadata" if path.startswith("annotations") else "spec"
+        deployment = changed(deployment, f"spec.template.{of}.{path}", value)
+    template = deployment["spec"]["template"]
+    head = {"apiVersion": "v1", "kind": "Pod", "metadata": {**template["metadata"], "name": "mx"}}
+    by_standard = mail.cluster.ask("POST", POD.path(restricted), head | {"spec": template["spec"]}, dryRun="All")
+    by_policy = mail.apply(deployment)
+
+    assert by_standard.status == 403, by_standard.body
+    assert "violates PodSecurity" in by_standard.body["message"]
+    assert reason in by_standard.body["message"]
+    assert by_policy.status in (403, 422), by_policy.body
+    assert "ValidatingAdmissionPolicy" in by_policy.body["message"]
+
+
 def test_objects_of_others_are_left_alone(mail):
     """Neither labelled, nor given an owner, nor deleted: by whoever they were made."""
     for child in mail.children:
@@ -513,10 +838,10 @@ def test_objects_of_others_are_left_alone(mail):
                 [{"op": "replace", "path": "/spec/containers/0/image", "value": "busybox"}],
                 "only the annotation",
             ),
-            "a pod of no gateway": ({"label": "example.org/x"}, annotate(poking.ANNOTATION), "no listener's pod"),
+            "a pod of no gateway": ({"label": "example.org/x"}, annotate(POKE), "no listener's pod"),
             "a pod that calls itself one": (
                 {"controller": "StatefulSet"},
-                annotate(poking.ANNOTATION),
+                annotate(POKE),
                 "no listener's pod",
             ),
         }

@@ -12,7 +12,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from mailport.listener import metrics as of_listeners
-from mailport.operator import metrics as of_the_operator
+from mailport.operator.report import metrics as of_the_operator
 from tests.chart.charts import CHART, find
 from tests.tables import table
 

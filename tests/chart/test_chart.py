@@ -13,8 +13,8 @@ import yaml
 
 from mailport import __version__
 from mailport.__main__ import _parser
-from mailport.operator import permitted
-from tests.chart.charts import CHART, RELEASE, VALUES, RefusedError, documents, find, place
+from mailport.operator.admit import permitted
+from tests.chart.charts import CHART, ON_THE_NODES, RELEASE, VALUES, RefusedError, documents, find, place
 from tests.kube.cluster import CRD, ROOT
 from tests.tables import table
 
@@ -33,7 +33,7 @@ def test_it_has_the_version_of_the_project():
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_helm_finds_nothing_to_complain_of(helm, values):
     """Strictly, so that a warning is an error."""
-    assert "0 chart(s) failed" in helm.run("lint", "--strict", CHART, f"--values={values}")
+    assert "0 chart(s) failed" in helm.run("lint", "--strict", CHART, ON_THE_NODES, f"--values={values}")
 
 
 @pytest.mark.parametrize("copy", [CHART / "files/inboundsmtp.yaml", ROOT / "deploy/inboundsmtp.yaml"], ids=str)
@@ -43,13 +43,14 @@ def test_its_crd_is_the_one_in_crds(copy):
 
 
 @pytest.mark.usefixtures("helm")
-def test_deploy_is_what_the_chart_renders():
+@pytest.mark.parametrize("name", ["operator", "admission-policy"])
+def test_deploy_is_what_the_chart_renders(name):
     """`make chart` writes it."""
     printed = subprocess.run(
-        [ROOT / "tools/chart.sh", "--print"], capture_output=True, text=True, timeout=60, check=False
+        [ROOT / "tools/chart.sh", "--print", name], capture_output=True, text=True, timeout=60, check=False
     )
 
-    assert (printed.stderr, printed.stdout) == ("", (ROOT / "deploy/operator.yaml").read_text())
+    assert (printed.stderr, printed.stdout) == ("", (ROOT / f"deploy/{name}.yaml").read_text())
 
 
 # --- values
@@ -84,7 +85,7 @@ def test_the_schema_has_exactly_the_values():
 
 def test_the_readme_has_exactly_the_values():
     """A row each, with the default."""
-    rows = re.findall(r"^\| `([A-Za-z.]+)` \| (.+?) \|", (CHART / "README.md").read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| `([A-Za-z.]+)` \| (.+?) \| .+ \|$", (CHART / "README.md").read_text(), re.MULTILINE)
     documented = {path: yaml.safe_load(default.strip("`")) for path, default in rows}
 
     assert len(rows) == len(documented)
@@ -98,9 +99,16 @@ def at(values, path):
 
 
 def test_what_may_be_allowed_is_what_the_operator_knows():
-    """And the default is the operator's."""
-    assert set(SCHEMA["properties"]["allow"]["items"]["enum"]) == set(permitted.ALLOWANCES)
-    assert set(DEFAULTS["allow"]) == permitted.DEFAULT
+    """And the defaults are the operator's, of names and of patterns."""
+    names, patterns = SCHEMA["properties"]["allow"]["items"]["anyOf"]
+    kinds = re.match(r"\^\(([A-Za-z|]+)\)=", patterns["pattern"])[1]
+    template = (CHART / "templates/_allow.tpl").read_text()
+    own = yaml.safe_load(re.search(r'define "mailport.defaultPatterns" -}}\n(.+?)\n{{', template, re.DOTALL)[1])
+
+    assert set(names["enum"]) == set(permitted.ALLOWANCES)
+    assert set(kinds.split("|")) == set(permitted.PATTERNS)
+    assert permitted.parse(",".join(DEFAULTS["allow"])) == permitted.DEFAULT
+    assert own == {kind: list(each) for kind, each in permitted.DEFAULT_PATTERNS.items() if each}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +121,22 @@ def test_what_may_be_allowed_is_what_the_operator_knows():
             "too many replicas": ("replicas=11", "/replicas", "maximum: got 11, want 10"),
             "a word for a switch": ("crds.keep=yes", "/crds/keep", "got string, want boolean"),
             "an allowance that there is none of": ("allow={root}", "/allow/0", "value must be one of 'hostNetwork'"),
+            "a pattern with a comma, which would be two": (
+                "allow[0]=labels=a\\,b",
+                "/allow/0",
+                "does not match pattern",
+            ),
+            "a pattern with a quote": ("allow[0]=labels=a'b", "/allow/0", "does not match pattern"),
+            "a network whose prefix is too long": (
+                "denyDestinations={10.0.0.0/33}",
+                "/denyDestinations/0",
+                "does not match pattern",
+            ),
+            "a network that is a name": (
+                "denyDestinations={localhost}",
+                "/denyDestinations/0",
+                "does not match pattern",
+            ),
             "a namespace in upper case": ("watchNamespaces={Mail}", "/watchNamespaces/0", "does not match pattern"),
             "a namespace twice": ("watchNamespaces={a,a}", "/watchNamespaces", "items at 0 and 1 are equal"),
             "a digest that is none": ("image.digest=latest", "/image/digest", "does not match pattern"),
@@ -174,6 +198,16 @@ def test_what_may_be_allowed_is_what_the_operator_knows():
             ),
             "a node's label that no node has": ("nodeSelector./a=b", "/nodeSelector", "additional properties '/a' not"),
             "nothing where the test's name is": ("test=null", "", "missing property 'test'"),
+            "a label that is ours, for every gateway": (
+                r"defaults.labels.app\.kubernetes\.io/name=x",
+                "/defaults/labels/app.kubernetes.io~1name",
+                "false schema",
+            ),
+            "a default that there is none of": (
+                "defaults.pod.adminPort=1",
+                "/defaults/pod",
+                "additional properties 'adminPort' not allowed",
+            ),
             "a name for the test that no InboundSmtp may have": ("test.name=Test", "/test/name", "does not match"),
         }
     ),
@@ -190,6 +224,7 @@ def test_a_bad_value_is_refused_by_its_path(helm, option, path, message):
 def test_what_is_nothing_may_also_be_null(helm):
     """As `key:` is in a values file, with nothing behind it."""
     nothing = [path for path in leaves(DEFAULTS) if at(DEFAULTS, path) in ({}, [], "", None)]
+    nothing.remove("image.registry")  # which must be said
 
     assert len(nothing) > 20
     assert helm.render(*(f"--set={path}=null" for path in nothing)) == helm.render()
@@ -223,6 +258,7 @@ def test_what_is_null_is_rendered_or_refused_by_its_name(helm, path):
             "all of the pods at once": "podDisruptionBudget.maxUnavailable=100%",
             "a resource that is no number of anything else": "resources.limits.cpu=1",
             "a switch that a chart above has": "enabled=true",
+            "networks of both families, and an address": "denyDestinations={10.0.0.0/8,fd00::/8,192.0.2.7}",
         }
     ),
 )
@@ -239,7 +275,8 @@ def test_a_chart_above_may_switch_it_off(helm, tmp_path, enabled):
     dependency = {"name": "mailport", "version": CHART_YAML["version"], "condition": "mailport.enabled"}
     chart = {"apiVersion": "v2", "name": "above", "version": "1.0.0", "dependencies": [dependency]}
     (above / "Chart.yaml").write_text(yaml.safe_dump(chart))
-    (above / "values.yaml").write_text(yaml.safe_dump({"mailport": {"enabled": enabled}}))
+    values = {"enabled": enabled, "image": {"registry": "registry.example.org"}}
+    (above / "values.yaml").write_text(yaml.safe_dump({"mailport": values}))
 
     assert bool(documents(helm.run("template", RELEASE, above))) == enabled
 
@@ -257,8 +294,24 @@ def test_the_operator_understands_its_options(helm):
     assert options.namespace == ["mail", "lists"]
     assert options.leader_elect
     assert options.admin == ("", 8080)
-    assert options.allow == frozenset()
+    assert options.allow == permitted.Allowed()
     assert options.lease_namespace is None  # the pod's own
+
+
+def test_the_operator_is_told_where_gateways_may_connect(helm):
+    """And whoever installs it reads so, and how to be without the policies."""
+    values = ("--set=denyDestinations={10.0.0.0/16,2001:db8:1::/48}", "--set=allow={loadBalancer,localDestinations}")
+    (container,) = find(helm.render(*values), "Deployment")["spec"]["template"]["spec"]["containers"]
+    options = _parser().parse_args(container["args"])
+    install = ("install", RELEASE, CHART, ON_THE_NODES, "--dry-run=client")
+    notes = helm.run(*install, *values).split("NOTES:\n")[1]
+    closed = helm.run(*install).split("NOTES:\n")[1]
+
+    assert "admissionPolicy.enabled=false leaves these policies out." in closed
+    assert options.deny_destinations == ("10.0.0.0/16", "2001:db8:1::/48")
+    assert "localDestinations" in options.allow.names
+    assert "a cloud's metadata service among them, but none to 10.0.0.0/16, 2001:db8:1::/48.\n" in notes
+    assert "No route leads to loopback or link-local addresses, such as a cloud's metadata service.\n" in closed
 
 
 def image_of(helm, *options):
@@ -335,10 +388,7 @@ def comments(text):
                 "imagePullSecrets[0].name=registry",
                 {"imagePullSecrets": [{"name": "registry"}]},
             ),
-            "a user and a group of OpenShift's range": (
-                "openshift=true,test.runAsUser=1000650000,test.fsGroup=1000660000",
-                {"runAsUser": 1000650000, "fsGroup": 1000660000},
-            ),
+            "nothing of a user, which OpenShift chooses": ("openshift=true", {}),
         }
     ),
 )
@@ -347,6 +397,59 @@ def test_the_gateway_of_helm_test_is_told_what_the_cluster_asks_of_pods(helm, va
     (container,) = find(helm.render(f"--set={values}"), "Pod")["spec"]["containers"]
 
     assert json.loads(container["args"][-1]) == pod
+
+
+def test_without_a_registry_it_says_what_to_set(helm):
+    """At once, and not by pods that wait for an image of nobody's. Where it is elsewhere, the repository may say so."""
+    with pytest.raises(RefusedError) as refused:
+        helm.run("template", RELEASE, CHART)
+    helm.run("template", RELEASE, CHART, "--set=image.repository=registry.example.org/mail/mailport")
+
+    assert "image.registry must be set, as no image of Mailport is published" in str(refused.value)
+    assert f"or --set image.registry= where every node has mailport:{__version__} already" in str(refused.value)
+
+
+def test_what_helm_test_needs_can_be_left_out(helm):
+    """What knows of no hooks would run it: `helm template | kubectl apply`."""
+    hooks = [each for each in helm.render() if "helm.sh/hook" in each["metadata"].get("annotations", {})]
+    left = helm.render("--set=test.enabled=false")
+
+    assert {each["kind"] for each in hooks} == {"ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Pod"}
+    assert [place(each) for each in left] == [place(each) for each in helm.render() if each not in hooks]
+
+
+def test_what_every_gateway_gets_is_the_operators_file(helm, tmp_path):
+    """That which is empty left out; and another file is another pod, as it is read at the start."""
+    values = ROOT / "tests/chart/values/authors-and-defaults.yaml"
+    manifests = helm.render(f"--values={values}")
+    file = find(manifests, "ConfigMap", "mailport-operator-defaults")["data"]["defaults.yaml"]
+    pod = find(manifests, "Deployment")["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    (option,) = (each for each in container["args"] if each.startswith("--defaults="))
+    (mount,) = container["volumeMounts"]
+    (volume,) = pod["spec"]["volumes"]
+    (tmp_path / "defaults.yaml").write_text(file)
+    options = _parser().parse_args(["operator", f"--defaults={tmp_path / 'defaults.yaml'}"])
+    other = find(helm.render(f"--values={values}", "--set=defaults.labels.a=b"), "Deployment")["spec"]["template"]
+
+    assert yaml.safe_load(file) == yaml.safe_load(values.read_text())["defaults"]
+    assert options.defaults.pod.node_selector == {"example.org/pool": "mail"}
+    assert option == f"--defaults={mount['mountPath']}/defaults.yaml"
+    assert volume["configMap"]["name"] == "mailport-operator-defaults"
+    assert pod["metadata"]["annotations"] != other["metadata"]["annotations"]
+    assert "volumes" not in find(helm.render(), "Deployment")["spec"]["template"]["spec"]
+
+
+def test_openshift_chooses_the_users_of_all_pods(helm):
+    """The operator's, the test's, and the listeners', whose test then needs a port that any user may bind."""
+    manifests = helm.render("--set=openshift=true")
+    (operator,) = find(manifests, "Deployment")["spec"]["template"]["spec"]["containers"]
+    pods = [find(manifests, "Deployment")["spec"]["template"]["spec"], find(manifests, "Pod")["spec"]]
+
+    assert "--security-context=Platform" in operator["args"]
+    assert not any("runAsUser" in pod["securityContext"] for pod in pods)
+    assert pods[1]["containers"][0]["args"][3] == "mailport-test.mailport-system.svc:2525"
+    assert find(helm.render(), "Pod")["spec"]["containers"][0]["args"][3] == "mailport-test.mailport-system.svc:25"
 
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
@@ -386,9 +489,9 @@ def test_names_stay_within_their_bounds(helm):
 )
 def test_releases_in_two_namespaces_share_no_name_in_the_cluster(helm, there, here):
     """But for the definition and the roles of people, which all but one leave out."""
-    others = ("--set=admissionPolicy.enabled=true", "--set=crds.install=false,userRoles.create=false")
-    first = helm.render(others[0], release=there[0], namespace=there[1])
-    second = helm.render(*others, release=here[0], namespace=here[1])
+    first = helm.render(release=there[0], namespace=there[1])
+    others = "--set=crds.install=false,userRoles.create=false"
+    second = helm.render(others, release=here[0], namespace=here[1])
     names = [
         {place(each) for each in manifests if "namespace" not in each["metadata"]} for manifests in (first, second)
     ]
@@ -468,14 +571,15 @@ def test_the_operators_pods_are_nobody_elses(helm):
 def test_the_notes_give_the_next_command(helm, values, tmp_path):
     """With the names of this release, and a document that is good."""
     notes = helm.run(
-        "install", RELEASE, CHART, f"--values={values}", "--namespace=mailport-system", "--dry-run=client"
+        "install", RELEASE, CHART, ON_THE_NODES, f"--values={values}", "--namespace=mailport-system", "--dry-run=client"
     ).split("NOTES:\n")[1]
     document = re.search(r"<<'END'\n(.+?)\n  END\n", notes, re.DOTALL)
     commands = [shlex.split(line) for line in notes.splitlines() if line.startswith(("  kubectl", "  helm"))]
     path = tmp_path / "document.yaml"
     path.write_text(re.sub("^  ", "", document[1], flags=re.MULTILINE))
 
-    assert ["helm", "test", RELEASE, "--namespace", "mailport-system"] in commands
+    has_test = (yaml.safe_load(values.read_text()) or {}).get("test", {}).get("enabled") is not False
+    assert (["helm", "test", RELEASE, "--namespace", "mailport-system"] in commands) == has_test
     assert commands[0][:3] == ["kubectl", "rollout", "status"]
     assert commands[0][3] == f"deployment/{find(helm.render(f'--values={values}'), 'Deployment')['metadata']['name']}"
     assert validated(path)

@@ -1,16 +1,32 @@
 """What Kubernetes' own controllers make of what the chart renders."""
 
+import json
+
+import pytest
+
 from mailport.operator.kinds import CHILDREN
 from tests.chart.charts import documents
+from tests.operator.making import EVERYTHING_ALLOWED, ROOT
+from tests.tables import table
 
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies/"
 CLUSTER_ROLES = "/apis/rbac.authorization.k8s.io/v1/clusterroles/"
 
 
-def test_the_expressions_of_the_policies_fit_their_kinds(helm, controllers):
+@pytest.mark.parametrize(
+    "values",
+    table(
+        {
+            "nothing allowed": "--set=allow=null",
+            "everything": f"--set-json=allow={json.dumps(EVERYTHING_ALLOWED.split(','))}",
+            "some by pattern, and some by default": f"--values={ROOT / 'tests/chart/values/authors-and-defaults.yaml'}",
+        }
+    ),
+)
+def test_the_expressions_of_the_policies_fit_their_kinds(helm, controllers, values):
     """A controller checks their types, and notes what does not fit."""
     shown = "--show-only=templates/admission-policy.yaml"
-    text = helm.text("--set=admissionPolicy.enabled=true", "--set=allow=null", shown)
+    text = helm.text(values, shown)
     names = [each["metadata"]["name"] for each in documents(text) if each["kind"] == "ValidatingAdmissionPolicy"]
 
     def checked(name):

@@ -33,7 +33,7 @@ def account(helm, cluster, tmp_path_factory):
     """The test's rights as the chart gives them, and a token as a pod gets it."""
     cluster.install_crd()
     cluster.create_namespace(WATCHED)
-    values = f"watchNamespaces={{{WATCHED}}},imagePullSecrets[0].name=registry,test.runAsUser=1000650000"
+    values = f"watchNamespaces={{{WATCHED}}},imagePullSecrets[0].name=registry,openshift=true"
     manifests = helm.render("--show-only=templates/tests/send-a-message.yaml", f"--set={values}")
     text = yaml.safe_dump_all(manifest for manifest in manifests if manifest["kind"] != "Pod")
     cluster.kubectl("apply", "-f", "-", stdin=text)
@@ -105,24 +105,26 @@ def test_a_message_is_taken_and_nothing_stays(script, account, cluster, listener
     _, namespace, name, server, seconds, pod = account.arguments
     with operator_that_says(cluster, **READY) as seen:
         status = script.main(namespace, name, f"127.0.0.1:{listener.port}", seconds, pod)
-    of_the_cluster = {"imagePullSecrets": [{"name": "registry"}], "runAsUser": 1000650000}
+    applied = script.gateway(f"127.0.0.1:{listener.port}", {"imagePullSecrets": [{"name": "registry"}]})
 
-    assert (namespace, name, server, seconds) == (WATCHED, NAME, f"{NAME}.{WATCHED}.svc:25", "120")
+    assert (namespace, name, server, seconds) == (WATCHED, NAME, f"{NAME}.{WATCHED}.svc:2525", "120")
     assert status == 0, capfd.readouterr().out
     assert listener.logged(event="message", result="accepted", recipients=["test@example.org"])
-    assert [applied["spec"] for applied in seen] == [{**script.SPEC, "pod": {**script.SPEC["pod"], **of_the_cluster}}]
+    assert [each["spec"] for each in seen] == [applied]
+    assert applied["pod"]["imagePullSecrets"] == [{"name": "registry"}]
     assert is_gone(cluster)
 
 
 def test_what_a_test_that_was_killed_left_behind_is_replaced(script, cluster, listener):
     """Its status too: of another object, it says nothing."""
-    document = {**script.KIND, "metadata": {"name": NAME}, "spec": {**script.SPEC, "replicas": 2}}
+    applied = script.gateway(f"127.0.0.1:{listener.port}", {})
+    document = {**script.KIND, "metadata": {"name": NAME}, "spec": {**applied, "replicas": 2}}
     cluster.ask("POST", INBOUND_SMTP.path(WATCHED), document).expect_accepted()
     with operator_that_says(cluster, **READY) as seen:
         status = script.main(WATCHED, NAME, f"127.0.0.1:{listener.port}", str(SECONDS), "{}")
 
     assert status == 0
-    assert seen[-1]["spec"] == script.SPEC
+    assert seen[-1]["spec"] == applied
     assert is_gone(cluster)
 
 

@@ -22,13 +22,13 @@ def granted(rules):
 
 
 def of_watched():
-    """What the operator's kinds need, as handlers and programming use them."""
+    """What the operator's kinds need, as all rooms use them."""
     needed = {(kind.group, kind.plural): set(WATCH) for kind in WATCHED}
     for kind in CHILDREN:
         needed[kind.group, kind.plural] |= {"get", "create", "patch", "delete"}
     needed[SERVICE.group, SERVICE.plural] -= {"delete"}
     needed["", "pods"] |= {"patch"}
-    return needed | {("mailport.dev", "inboundsmtps/status"): {"patch"}, ("", "events"): {"create"}}
+    return needed | {("mailport.dev", "inboundsmtps/status"): {"patch"}, ("", "events"): {"create", "list"}}
 
 
 def test_the_operator_may_do_what_its_kinds_need_and_no_more(helm):

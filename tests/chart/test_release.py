@@ -1,15 +1,17 @@
 """A release comes, changes and goes, on a real API server; no pods run here."""
 
 import json
+import shutil
 
 import pytest
+import yaml
 
 from mailport.operator.kinds import INBOUND_SMTP
-from tests.chart.charts import CHART, NAMESPACE, RefusedError, documents, place
+from tests.chart.charts import CHART, NAMESPACE, ON_THE_NODES, RefusedError, documents, place
 from tests.operator.making import MINIMAL
 
 CRD = "crd/inboundsmtps.mailport.dev"
-VALUES = ("--set=networkPolicy.enabled=true", "--set=admissionPolicy.enabled=true")
+VALUES = ("--set=networkPolicy.enabled=true",)
 
 
 class Release:
@@ -21,7 +23,8 @@ class Release:
 
     def run(self, verb, *arguments):
         connection = (f"--kubeconfig={self._cluster.kubeconfig}", f"--namespace={NAMESPACE}")
-        return self._helm.run(verb, self.name, *arguments, *connection)
+        settings = (ON_THE_NODES,) if verb in ("install", "upgrade") else ()
+        return self._helm.run(verb, self.name, *arguments, *settings, *connection)
 
     def there(self):
         """Name the objects that are there of those that the chart renders."""
@@ -84,6 +87,33 @@ def test_install_upgrade_and_uninstall(helm, cluster, release):
 
     release.run("install", CHART, *VALUES)  # the same name in the same namespace takes up what it left
     assert release.there() == wanted
+
+
+def test_an_upgrade_takes_new_defaults_and_keeps_what_was_set(cluster, release, tmp_path):
+    """By --reset-then-reuse-values, as the README has it; what it says of the other ways is so."""
+    older = shutil.copytree(CHART, tmp_path / "mailport")
+    without(older / "values.yaml", "defaults")
+    without(older / "values.schema.json", "required")
+    release.run("install", older, "--set=replicas=3")
+
+    with pytest.raises(RefusedError, match="missing property 'defaults'"):
+        release.run("upgrade", CHART, "--reuse-values")
+    release.run("upgrade", CHART, "--reset-then-reuse-values")
+    assert replicas(cluster) == 3
+    release.run("upgrade", CHART)
+    assert replicas(cluster) == 2
+
+
+def without(file, key):
+    """Take a key out of a file, as it was before there was one."""
+    content = yaml.safe_load(file.read_text())
+    del content[key]
+    file.write_text(json.dumps(content))
+
+
+def replicas(cluster):
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/mailport-operator"
+    return cluster.ask("GET", path).expect_accepted().body["spec"]["replicas"]
 
 
 def test_a_kept_definition_belongs_to_the_release_that_made_it(helm, cluster, release):

@@ -59,13 +59,16 @@ def test_dev(tmp_path):
         user, password = re.search(r"^user (\S+), password (\S+) \(", text, re.MULTILINE).groups()
         for port in ports.values():
             assert f"127.0.0.1:{port}" in text
-        (example,) = re.findall(r"^ +\S*mailport (send .*)$", text, re.MULTILINE)
-        sent = run(*MAILPORT, *example.split())
+        as_server, as_user = re.findall(r"^ +python3 -m mailport (send .*)$", text, re.MULTILINE)
+        sent = run(*MAILPORT, *as_server.split())
         assert sent.ok, sent.output
         assert "250 2.0.0 Ok: queued as" in sent.output
+        sent = run(*MAILPORT, *as_user.split(), "--password-stdin", stdin=f"{password}\n")
+        assert sent.ok, sent.output
+        assert f"MAIL FROM:<{user}>" in sent.output
         (example,) = re.findall(r"^ +(swaks .*)$", text, re.MULTILINE)
         assert run(*example.split()).ok
-        assert len(list((tmp_path / "data/mail/default/example.org/anna/new").iterdir())) == 2
+        assert len(list((tmp_path / "data/mail/default/example.org/anna/new").iterdir())) == 3
 
         login = ("--auth", "--auth-user", user, "--auth-password", password)
         assert swaks(ports["submission"], "-tls", *login).ok

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clients.driver import Driver
 from tests.clients.postfix import SENDER, Postfix, postfix
 from tests.serving import Serving, eventually, free_port, serving
 
@@ -94,21 +93,6 @@ def test_a_message_that_is_too_large_for_the_gateway(gateway, sender):
 
     assert "exceeds size limit 26214400 of server" in sender.outcome(queue_id, "too-large@example.org", "bounced")
     assert gateway.messages("too-large@example.org") == []
-
-
-def test_451_while_the_route_is_busy(gateway, sender):
-    """It keeps the message and delivers it when it tries again, once."""
-    with Driver(gateway.port) as holder:
-        holder.start().envelope("narrow@example.org").send("DATA")
-        assert holder.reply().startswith("354 ")
-        queue_id = sender.submit(MESSAGE, "narrow@example.org")
-        reason = sender.outcome(queue_id, "narrow@example.org", "deferred")
-        assert "said: 451 4.3.2 busy, try again later" in reason
-        assert holder.say(b"by another\r\n.\r\n").startswith("250 ")
-
-    sender.flush()
-    sender.outcome(queue_id, "narrow@example.org", "sent")
-    assert len(gateway.messages("narrow@example.org")) == 2
 
 
 def test_451_while_the_mailbox_cannot_be_written(gateway, sender):

@@ -106,10 +106,6 @@ def test_a_newly_banned_address(gateway: Serving, client: Driver) -> None:
                 lambda file: edit(file, '"mode": "Always"', '"mode": "Never", "required": true'),
                 "auth",
             ),
-            "a destination of later": (
-                lambda file: edit(file, '{"maildir": {}}', '{"s3": {"bucket": "mail"}}'),
-                "spec.routes[0].deliver.s3: not in this version",
-            ),
         }
     ),
 )

@@ -173,13 +173,41 @@ def test_users(gateway: Serving) -> None:
 
     file.write_text("anna@example.org:correct horse\n")  # a password where a hash belongs
     eventually(lambda: gateway.status()["reloadError"], "an error in /status", SOON)
-    assert gateway.status()["reloadError"].startswith("Secret users: line 1: user anna@example.org: ")
+    assert gateway.status()["reloadError"] == "Secret users: line 1: no hash of argon2id or bcrypt"
     assert "correct horse" not in (gateway.folder / "log").read_text()
     assert log_in(gateway, "battery staple").startswith("235 ")
 
     file.write_text(before)
     eventually(lambda: log_in(gateway, PASSWORD).startswith("235 "), "the first password again", SOON)
     assert gateway.status()["reloadError"] is None
+
+
+def test_the_content_of_another_secret(gateway: Serving) -> None:
+    """A reference that names the wrong Secret, or a volume that has another's values: none of it is quoted anywhere."""
+    content = {
+        "htpasswd": b"left-of:the-colon\n-----BEGIN PRIVATE KEY-----\nof: another\n",
+        "tls.crt": b"-----BEGIN CERTIFICATE-----\nleft-of: the-colon\nthe-token\n\nAA\n-----END the-label-----\n",
+        "tls.key": b"the-token",
+    }
+    files = [gateway.secret("users") / "htpasswd", *(gateway.secret("tls") / key for key in ("tls.crt", "tls.key"))]
+    before = {file: file.read_bytes() for file in files}
+    for file in files:
+        file.write_bytes(content[file.name])
+
+    def shown() -> str:
+        return str(gateway.status()["reloadError"])
+
+    eventually(lambda: "Secret users" in shown() and "Secret tls" in shown(), "both in /status", SOON)
+    assert shown() == (
+        "Secret tls: tls.crt has a certificate in it that cannot be read; "
+        "Secret users: line 1: no hash of argon2id or bcrypt; line 2: not of the form user:hash; "
+        "line 3: no hash of argon2id or bcrypt"
+    )
+    log = (gateway.folder / "log").read_text()
+    assert not [word for word in ("left-of", "the-colon", "the-token", "the-label") if word in log]
+    for file, content_before in before.items():
+        file.write_bytes(content_before)
+    eventually(lambda: gateway.status()["reloadError"] is None, "no error", SOON)
 
 
 def test_secrets_that_come_late(tmp_path: Path) -> None:
@@ -264,6 +292,73 @@ def test_secrets_that_vanish(gateway: Serving) -> None:
     assert log_in(gateway, PASSWORD).startswith("235 ")
     aside.rename(gateway.secret("users"))
     eventually(lambda: gateway.status()["missing"] == [], "nothing missing", SOON)
+
+
+BROKEN = '{"apiVersion": "mailport'
+
+
+def test_secrets_are_renewed_under_a_document_that_does_not_load(gateway: Serving) -> None:
+    """One part's fault freezes no other: a certificate must not expire because somebody mistyped a limit."""
+    good, file = gateway.file.read_bytes(), gateway.secret("users") / "htpasswd"
+    users, served = file.read_bytes(), gateway.status()["hash"]
+    gateway.file.write_text(BROKEN)
+    fault = eventually(lambda: gateway.status()["reloadError"], "an error in /status", SOON)
+
+    rename_over(gateway.secret("tls"))
+    renewed = serial_of((gateway.secret("tls") / "tls.crt").read_bytes())
+    eventually(lambda: served_serial(gateway.ports["submissions"]) == renewed, "the new certificate", SOON)
+    file.write_text(f"{USER}:{hash_password('battery staple')}\n")
+    eventually(lambda: log_in(gateway, "battery staple").startswith("235 "), "the new password", SOON)
+    assert log_in(gateway, PASSWORD).startswith("535 ")
+    assert (gateway.status()["reloadError"], gateway.status()["hash"]) == (fault, served)
+    failures = [line for line in gateway.log() if line["event"].startswith("configuration does not load")]
+    assert (
+        len([line for line in failures if line["detail"] == fault]) == 1
+    )  # once, however often something else changes
+
+    file.write_text("no users")
+    eventually(lambda: gateway.status()["reloadError"] != fault, "both faults", SOON)
+    assert gateway.status()["reloadError"] == f"{fault}; Secret users: line 1: not of the form user:hash"
+    file.write_bytes(users)
+    gateway.file.write_bytes(good)
+    eventually(lambda: gateway.status()["reloadError"] is None, "no error", SOON)
+
+
+def test_a_secret_in_a_file_of_its_own(tmp_path: Path) -> None:
+    """`-f gateway -f secrets`: each is taken up while the other is broken; a broken Secret keeps its last values."""
+    file = tmp_path / "users.yaml"
+
+    def write(password: str) -> None:
+        value = b64encode(f"{USER}:{hash_password(password)}\n".encode()).decode()
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "own"}, "data": {"htpasswd": value}}
+        file.write_text(json.dumps(secret))
+
+    write("first")
+    spec = {
+        "listeners": [{"name": "always", "auth": {"mode": "Always"}}],
+        "auth": {"htpasswd": {"secretRef": {"name": "own"}}},
+    }
+    with serving(tmp_path, spec, "-f", str(file)) as gateway:
+        good = gateway.file.read_bytes()
+        gateway.file.write_text(BROKEN)
+        write("second")
+        eventually(lambda: log_in(gateway, "second").startswith("235 "), "the new password", SOON)
+        assert gateway.status()["reloadError"].startswith(f"{gateway.file}: ")
+
+        file.write_text("kind: Secret\napiVersion: v1\nmetadata: {name: own}\ndata: {htpasswd: '!'}\n")
+        gateway.file.write_bytes(good)
+        fault = f"{file}: Secret own: data[htpasswd]: must be base64"
+        eventually(lambda: str(gateway.status()["reloadError"]).startswith(fault), "the Secret's fault alone", SOON)
+        gateway.change({"limits": {"maxRecipients": 200}})
+        assert "LIMITS RCPTMAX=200" in swaks(gateway.port, "--quit-after", "EHLO").output
+        assert log_in(gateway, "second").startswith("235 ")
+
+        file.unlink()
+        eventually(lambda: "No such file" in str(gateway.status()["reloadError"]), "a file that is gone", SOON)
+        assert log_in(gateway, "second").startswith("235 ")
+        write("third")
+        eventually(lambda: log_in(gateway, "third").startswith("235 "), "the last password", SOON)
+        assert gateway.status()["reloadError"] is None
 
 
 def answers(gateway: Serving) -> bool:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from mailport.contract.model import IpFamily
 from mailport.listener.bindings import families_of_host
-from mailport.model import IpFamily
 from tests.clients.programs import (
     LOGIN,
     RECIPIENT,

@@ -1,33 +1,26 @@
-"""What the tests of destinations share: a message's envelope, mailboxes on disk, and a way to deliver."""
+"""What the tests of destinations share: mailboxes on disk, and a way to deliver."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from mailport import model
-from mailport.address import Address
-from mailport.deliver.delivery import Delivery, Destination, Envelope, Receipt
+from mailport.address.mail_address import Address
+from mailport.contract import model
+from mailport.deliver.destination import Destination, Outcome
 from mailport.deliver.maildir import Maildir
+from mailport.message.content import Space
+from mailport.message.message import Message
+from tests.messages import ENVELOPE, TRACE, hold, message
 
-ENVELOPE = Envelope(
-    id="4bXyZ1",
-    sender=Address.parse("sender@example.net"),
-    smtputf8=False,
-    body_8bitmime=False,
-    size=None,
-    user=None,
-    client="192.0.2.1",
-    helo="client.example.net",
-    hostname="mx.example.org",
-)
-MESSAGE = b"Return-Path: <sender@example.net>\r\nSubject: hello\r\n\r\nfirst line\r\n\r\nlast line\r\n"
+MESSAGE = b"Subject: hello\r\n\r\nfirst line\r\n\r\nlast line\r\n"
 
 Open = Callable[..., Maildir]
 
@@ -52,20 +45,42 @@ def maildir(open_maildir: Open) -> Maildir:
     return open_maildir()
 
 
-async def begin(destination: Destination, *recipients: str, content: bytes = MESSAGE) -> Delivery:
-    """Hand a message over, up to the end of its data."""
-    delivery = await destination.open(ENVELOPE)
-    for recipient in recipients:
-        await delivery.rcpt(Address.parse(recipient))
-    for start in range(0, len(content), 64 * 1024):
-        await delivery.write(content[start : start + 64 * 1024])
-    return delivery
+async def verify(destination: Destination, recipient: str) -> None:
+    """Ask for a recipient, as RCPT does."""
+    await destination.verify(Address.parse(recipient), ENVELOPE)
 
 
-async def deliver(destination: Destination, *recipients: str, content: bytes = MESSAGE) -> Receipt:
-    """Deliver a message."""
-    delivery = await begin(destination, *recipients, content=content)
-    return await delivery.commit()
+@asynccontextmanager
+async def held(content: bytes) -> AsyncGenerator[Message]:
+    """Hold a message while it is delivered, and nothing of it afterwards, as a transaction does."""
+    space = Space()
+    holding = await hold(space, content)
+    try:
+        yield await message(holding)
+    finally:
+        holding.close()
+        space.close()
+
+
+async def deliver(destination: Destination, *recipients: str, content: bytes = MESSAGE) -> Sequence[Outcome]:
+    """Deliver a message: the outcome of each recipient."""
+    async with held(content) as whole:
+        return await destination.deliver(whole, [Address.parse(recipient) for recipient in recipients])
+
+
+def on_disk(recipient: str, content: bytes = MESSAGE) -> bytes:
+    """What a recipient's file holds: Delivered-To, our trace fields, the content, with the line ends of the disk."""
+    return (f"Delivered-To: {recipient}\r\n".encode() + TRACE + content).replace(b"\r\n", b"\n")
+
+
+async def finished(maildir: Maildir) -> None:
+    """Wait until the threads have done all they were asked for, whether or not anybody waits for it."""
+    for owner in (maildir.threads, maildir.groups.threads):
+        threads = list(owner._threads)
+        owner.close()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, 10)
+            assert not thread.is_alive()
 
 
 def everything(folder: Path) -> list[Path]:
@@ -76,6 +91,3 @@ def everything(folder: Path) -> list[Path]:
 def files(folder: Path) -> list[Path]:
     """All files below a folder, in order."""
     return [path for path in everything(folder) if path.is_file()]
-
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -18,9 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from mailport import model
+from mailport.contract import model
 from mailport.deliver.maildir import Maildir
-from tests.deliver.conftest import MESSAGE, deliver, needs_root
+from tests.deliver.conftest import MESSAGE, deliver
+from tests.disks import needs_root
+from tests.messages import TRACE
 
 pytestmark = [pytest.mark.slow, needs_root]
 
@@ -130,21 +132,27 @@ def complaints(log: Path) -> list[str]:
 
 
 async def test_dovecot_serves_what_was_delivered(home: Path, mail_root: Path):
-    """Every message is there, recent and unseen, with the size of its name and the very content, CRLF and all."""
+    """Every message is there, recent and unseen, with the size of its name and the very content, CRLF and all.
+
+    Text without a header section is shown as text.
+    """
     maildir = Maildir(model.Maildir(), mail_root)
     large = b"Subject: large\r\n\r\n" + b"a line of a larger message\r\n" * 100_000
-    contents = [MESSAGE, large, "Subject: grüße\r\n\r\nschöne Grüße\r\n".encode()]
+    text = b" Alarm 7\r\n"
+    contents = [MESSAGE, large, "Subject: grüße\r\n\r\nschöne Grüße\r\n".encode(), text]
     for content in contents:
         await deliver(maildir, "anna+shop@example.org", content=content)
     await maildir.close()
 
     with dovecot(home, {"anna": mail_root / "default/example.org/anna"}) as port, inbox(port, "anna") as client:
-        assert client.response("RECENT") == ("RECENT", [b"3"])
-        assert client.search(None, "UNSEEN")[1] == [b"1 2 3"]
+        assert client.response("RECENT") == ("RECENT", [b"4"])
+        assert client.search(None, "UNSEEN")[1] == [b"1 2 3 4"]
         for number, content in enumerate(contents, start=1):
-            expected = b"Delivered-To: anna+shop@example.org\r\n" + content
+            separator = b"\r\n" if content is text else b""
+            expected = b"Delivered-To: anna+shop@example.org\r\n" + TRACE + separator + content
             assert f"RFC822.SIZE {len(expected)}".encode() in fetch(client, number, "(RFC822.SIZE)")
             assert fetch(client, number, "(BODY.PEEK[])") == expected
+        assert fetch(client, 4, "(BODY.PEEK[TEXT])") == text
     assert complaints(home / "log") == []
 
 
@@ -181,3 +189,32 @@ async def test_a_mailbox_may_be_named_in_utf8(home: Path, mail_root: Path):
         message = email.message_from_bytes(fetch(client, 1, "(BODY.PEEK[])"), policy=email.policy.SMTPUTF8)
         assert message["Delivered-To"] == "Jürgen@bücher.example"
         assert message["Subject"] == "hello"
+
+
+async def test_dovecot_sees_the_header_section_end_where_we_do(home: Path, mail_root: Path):
+    """Nothing behind a line that is no field passes for one, and it is all there to be read."""
+    maildir = Maildir(model.Maildir(), mail_root)
+    forged = b"Authentication-Results: mx.example.org; dmarc=pass\r\n\r\nbody\r\n"
+    lines = (
+        b"Invalid Header: x\r\n",
+        b"junk\r\n",
+        b":\r\n",
+        b": x\r\n",
+        b"S\xfcbject: x\r\n",
+        b" x\r\n",
+        b"From x\r\n",
+    )
+    texts = [line + forged for line in lines]
+    for text in texts:
+        for section in (b"", b"To: a\r\n"):
+            if (section, text[:1]) != (b"To: a\r\n", b" ") and (section, text[:5]) != (b"", b"From "):
+                await deliver(maildir, "anna@example.org", content=section + text)
+    await maildir.close()
+
+    with dovecot(home, {"anna": mail_root / "default/example.org/anna"}) as port, inbox(port, "anna") as client:
+        [numbers] = client.search(None, "ALL")[1]
+        for number in map(int, numbers.split()):
+            fields = fetch(client, number, "(BODY.PEEK[HEADER.FIELDS (Authentication-Results)])")
+            assert fields == b"\r\n"
+            assert fetch(client, number, "(BODY.PEEK[TEXT])") in texts
+        assert len(numbers.split()) == 12

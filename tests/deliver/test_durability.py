@@ -2,50 +2,73 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
-from mailport.deliver import sync
-from mailport.deliver.sync import FolderSync
-from mailport.deliver.threads import Threads
+from tests.disks import disk_on_a_file, needs_root
 
 DELIVER = """
 import asyncio, os, sys
 from pathlib import Path
-from mailport import model
+from mailport.contract import model
 from mailport.deliver.maildir import Maildir
-from tests.deliver.conftest import begin
+from tests.deliver.conftest import deliver
 
 async def main(mail_root, *recipients):
     maildir = Maildir(model.Maildir(), Path(mail_root))
     for _ in range(2):
-        delivery = await begin(maildir, *recipients)
-        await delivery.commit()
+        await deliver(maildir, *recipients)
         os.write(1, b"250 ")
     await maildir.close()
 
 asyncio.run(main(*sys.argv[1:]))
 """
-CALLS = "mkdir,mkdirat,fsync,fdatasync,rename,renameat,renameat2,write"
+# One message that makes the mailboxes, and then one for each recipient, which come while the thread has something to do
+DELIVER_TOGETHER = """
+import asyncio, os, sys, threading
+from pathlib import Path
+from mailport.contract import model
+from mailport.deliver.maildir import Maildir
+from tests.deliver.conftest import deliver
+
+async def main(mail_root, *recipients):
+    maildir = Maildir(model.Maildir(), Path(mail_root))
+    await deliver(maildir, *sorted(set(recipients)))
+    os.write(1, b"250 ")
+    others = threading.Event()
+    maildir.groups.threads.run(others.wait)
+
+    async def one(recipient):
+        await deliver(maildir, recipient)
+        os.write(1, b"250 ")
+
+    delivering = [asyncio.create_task(one(recipient)) for recipient in recipients]
+    while maildir.groups._next is None or len(maildir.groups._next.deliveries) < len(recipients):
+        await asyncio.sleep(0)
+    others.set()
+    await asyncio.gather(*delivering)
+    await maildir.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+CALLS = "mkdir,mkdirat,fsync,fdatasync,syncfs,rename,renameat,renameat2,write"
 LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (\d+)", re.MULTILINE)
 RESUMED = re.compile(r"^(\d+) +(\w+\(.*) <unfinished \.\.\.>\n((?:.*\n)*?)\1 +<\.\.\. \w+ resumed>", re.MULTILINE)
 
 
-def calls(tmp_path: Path, *recipients: str) -> list[str]:
+def calls(tmp_path: Path, *recipients: str, script: str = DELIVER) -> list[str]:
     """Deliver a message twice under strace. Return what was done, in the order of its completion, one line a call.
 
     Paths are relative to tmp_path; `250` is what the listener would say.
     """
     log = tmp_path / "strace"
     strace = [shutil.which("strace") or "strace", "-f", "-y", "-s", "4096", "-e", f"trace={CALLS}", "-o", log]
-    python = [sys.executable, "-c", DELIVER, tmp_path / "mail", *recipients]
+    python = [sys.executable, "-c", script, tmp_path / "mail", *recipients]
     subprocess.run([*strace, *python], check=True, capture_output=True, cwd=Path(__file__).parent.parent.parent)
 
     text = log.read_text()
@@ -53,7 +76,8 @@ def calls(tmp_path: Path, *recipients: str) -> list[str]:
         text = RESUMED.sub(r"\3\1 \2", text)
     done = []
     for name, arguments, _ in LINE.findall(text):
-        paths = re.findall(rf'{tmp_path}/?([^">]*)', arguments)
+        where = arguments.partition(",")[0] if name == "write" else arguments  # what is written may name a path too
+        paths = re.findall(rf'{tmp_path}/?([^">]*)', where)
         paths = [re.sub(r"\d+\.M\d+P\d+Q(\d+)[^/]*", r"\1", path) or "." for path in paths]  # a message is its number
         if '"250 "' in arguments:
             done.append("250")
@@ -81,7 +105,7 @@ def test_a_new_mailbox_is_durable_before_its_first_message_is_acknowledged(tmp_p
         "mkdir mail/default/example.org/anna/cur",
         "fsync mail/default/example.org/anna",
         "write mail/default/example.org/anna/tmp/1",
-        "fsync mail/default/example.org/anna/tmp/1",
+        "fdatasync mail/default/example.org/anna/tmp/1",
         "rename mail/default/example.org/anna/tmp/1 mail/default/example.org/anna/new/1",
         "fsync mail/default/example.org/anna/new",
     ]
@@ -94,7 +118,7 @@ def test_a_known_mailbox_costs_two_syncs(tmp_path: Path):
 
     assert second == [
         "write mail/default/example.org/anna/tmp/2",
-        "fsync mail/default/example.org/anna/tmp/2",
+        "fdatasync mail/default/example.org/anna/tmp/2",
         "rename mail/default/example.org/anna/tmp/2 mail/default/example.org/anna/new/2",
         "fsync mail/default/example.org/anna/new",
         "250",
@@ -107,33 +131,39 @@ def test_no_file_is_shown_before_all_are_durable(tmp_path: Path):
     second = done[done.index("250") + 1 :]
     kinds = [call.split()[0] for call in second if not call.startswith("write")]
 
-    assert kinds == ["fsync", "fsync", "rename", "rename", "fsync", "fsync", "250"]
+    assert kinds == ["fdatasync", "fdatasync", "rename", "rename", "fsync", "fsync", "250"]
     assert sorted(call for call in second if call.endswith("/new")) == [
         "fsync mail/default/example.org/anna/new",
         "fsync mail/default/example.org/bert/new",
     ]
 
 
-@pytest.mark.both_loops
-async def test_those_who_come_while_a_sync_waits_share_it(monkeypatch: pytest.MonkeyPatch):
-    """A sync that has begun may have missed a rename: who comes then waits for the next one, with all the others."""
-    begun, go_on, synced = threading.Event(), threading.Event(), []
+TOGETHER = ("anna@example.org", "bert@example.org", "anna@example.org", "bert@example.org", "anna@example.org")
 
-    def slow(folder: bytes) -> None:
-        begun.set()
-        assert go_on.wait(10)
-        synced.append(folder)
 
-    monkeypatch.setattr(sync, "sync_folder", slow)
-    threads = Threads(1, 1, "test")
-    folders = FolderSync(threads)
-    waiting = [folders.sync(b"new")]
-    assert await asyncio.to_thread(begun.wait, 10)
-    waiting += [folders.sync(folder) for folder in (b"new", b"other", b"new", b"other", b"new")]
-    given_up = folders.sync(b"new")
-    given_up.cancel()
-    go_on.set()
-    await asyncio.gather(*waiting)
-    threads.close()
+def test_a_group_is_made_durable_together(tmp_path: Path):
+    """All are written before one is waited for, all are durable before one is shown; each folder is synced once."""
+    done = calls(tmp_path, *TOGETHER, script=DELIVER_TOGETHER)
+    together = done[done.index("250") + 1 :]
+    kinds = [call.split()[0] for call in together]
 
-    assert synced == [b"new", b"new", b"other"]
+    assert kinds == ["write"] * 5 + ["fdatasync"] * 5 + ["rename"] * 5 + ["fsync"] * 2 + ["250"] * 5
+    assert len(set(together)) == 5 + 5 + 5 + 2 + 1
+    assert {call for call in together if call.startswith("fsync")} == {
+        "fsync mail/default/example.org/anna/new",
+        "fsync mail/default/example.org/bert/new",
+    }
+
+
+@needs_root
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_a_group_on_a_volume_of_its_own_costs_two_syncs(tmp_path: Path, kind: str):
+    """The volume is synced when all are written and none is shown, and again when all are shown."""
+    with disk_on_a_file(tmp_path / "mail", kind):
+        done = calls(tmp_path, *TOGETHER, script=DELIVER_TOGETHER)
+    together = done[done.index("250") + 1 :]
+    kinds = [call.split()[0] for call in together]
+
+    assert kinds == ["write"] * 5 + ["syncfs"] + ["rename"] * 5 + ["syncfs"] + ["250"] * 5
+    assert {call for call in together if call.startswith("syncfs")} == {"syncfs mail/default"}

@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailport import model
-from mailport.address import Address
-from mailport.deliver.delivery import Refused, Unavailable
+from mailport.address.mail_address import Address
+from mailport.contract import model
+from mailport.deliver.destination import Refused, Unavailable
 from mailport.deliver.mailbox import Mailboxes, NameTooLong, folder_name
 from mailport.deliver.maildir import Maildir
-from tests.deliver.conftest import ENVELOPE, Open, begin, deliver, everything, files, needs_root
+from mailport.policy import replies
+from tests.deliver.conftest import Open, deliver, everything, files, verify
+from tests.disks import needs_root
 from tests.tables import table
 
 FS_GROUP = 10001
@@ -93,32 +95,25 @@ def test_no_two_keys_share_a_folder(one: str, other: str):
 )
 async def test_a_name_that_no_disk_holds_is_no_recipient(open_maildir: Open, local: str, taken: bool):
     """More than 255 octets cannot be the name of a folder: 550 5.1.1 at RCPT."""
-    delivery = await open_maildir().open(ENVELOPE)
-    recipient = Address.parse(f"{local}@example.org")
     if taken:
-        await delivery.rcpt(recipient)
+        await deliver(open_maildir(), f"{local}@example.org")
         return
 
     with pytest.raises(Refused) as refused:
-        await delivery.rcpt(recipient)
+        await verify(open_maildir(), f"{local}@example.org")
 
-    assert (refused.value.code, refused.value.enhanced) == (550, "5.1.1")
-    assert refused.value.reason == "no_such_recipient"
+    assert refused.value.reply == replies.NO_SUCH_RECIPIENT
 
 
 async def test_a_domain_may_be_too_long_too(open_maildir: Open):
     """A literal's brackets and colons are escaped, and may make it longer than a name can be."""
-    delivery = await open_maildir().open(ENVELOPE)
-
     with pytest.raises(Refused):
-        await delivery.rcpt(Address.parse(f"a@[x:{':' * 100}]"))
+        await verify(open_maildir(), f"a@[x:{':' * 100}]")
 
 
 async def test_rcpt_makes_nothing(maildir: Maildir, tmp_path: Path):
     """Who asks for a thousand addresses, and sends nothing, leaves no thousand folders."""
-    delivery = await maildir.open(ENVELOPE)
-    await delivery.rcpt(Address.parse("anna@example.org"))
-    await delivery.abort()
+    await verify(maildir, "anna@example.org")
 
     assert everything(tmp_path) == []
 
@@ -128,22 +123,20 @@ async def test_never_means_that_somebody_else_makes_mailboxes(open_maildir: Open
     maildir = open_maildir(createMailboxes="Never")
     (tmp_path / "default/example.org/anna").mkdir(parents=True)
     (tmp_path / "default/example.org/file").touch()
-    delivery = await maildir.open(ENVELOPE)
 
     for stranger in ("bert@example.org", "anna@example.net", "file@example.org", "x@file.example.org"):
         with pytest.raises(Refused) as refused:
-            await delivery.rcpt(Address.parse(stranger))
-        assert (refused.value.code, refused.value.enhanced) == (550, "5.1.1")
+            await verify(maildir, stranger)
+        assert refused.value.reply == replies.NO_SUCH_RECIPIENT
+    await verify(maildir, "anna+shop@example.org")
     await deliver(maildir, "anna+shop@example.org")
     assert len(files(tmp_path / "default/example.org/anna/new")) == 1
 
 
 async def test_a_missing_volume_is_no_missing_recipient(open_maildir: Open):
     """Under Never, 550 would send mail back for a fault of ours: where the claim's own folder is missing, it is 451."""
-    delivery = await open_maildir(createMailboxes="Never").open(ENVELOPE)
-
     with pytest.raises(Unavailable):
-        await delivery.rcpt(Address.parse("anna@example.org"))
+        await verify(open_maildir(createMailboxes="Never"), "anna@example.org")
 
 
 async def test_a_removed_mailbox_is_not_made_again_under_never(open_maildir: Open, tmp_path: Path):
@@ -152,13 +145,13 @@ async def test_a_removed_mailbox_is_not_made_again_under_never(open_maildir: Ope
     folder = tmp_path / "default/example.org/anna"
     folder.mkdir(parents=True)
     await deliver(maildir, "anna@example.org")
-    delivery = await begin(maildir, "anna@example.org")
+    await verify(maildir, "anna@example.org")
     shutil.rmtree(folder)
 
     with pytest.raises(Unavailable):
-        await delivery.commit()
+        await deliver(maildir, "anna@example.org")
     with pytest.raises(Refused):
-        await begin(maildir, "anna@example.org")
+        await verify(maildir, "anna@example.org")
     assert not folder.exists()
 
 
@@ -243,7 +236,6 @@ async def test_the_volumes_group_is_handed_down(open_maildir: Open, volume: Path
 
 async def test_many_messages_make_one_mailbox_together(maildir: Maildir, tmp_path: Path):
     """A mailbox that does not exist may get its first messages all at once."""
-    deliveries = [await begin(maildir, "anna@example.org") for _ in range(30)]
-    await asyncio.gather(*(delivery.commit() for delivery in deliveries))
+    await asyncio.gather(*(deliver(maildir, "anna@example.org") for _ in range(30)))
 
     assert len(files(tmp_path / "default/example.org/anna/new")) == 30

@@ -4,218 +4,268 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import subprocess
+import os
 import threading
-import time
 import tracemalloc
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mailport.address import Address
-from mailport.deliver import maildir as maildir_module
-from mailport.deliver import sync
-from mailport.deliver.delivery import Receipt, Unavailable
-from mailport.deliver.maildir import BUFFER, Maildir
+from mailport.address.mail_address import Address
+from mailport.deliver import disk, message_file
+from mailport.deliver.destination import Receipt, Unavailable
+from mailport.deliver.maildir import MOST_THREADS, Maildir
 from mailport.deliver.message_file import MessageFile
-from tests.deliver.conftest import ENVELOPE, MESSAGE, Open, begin, deliver, files, needs_root
+from mailport.message.content import MEMORY_OF_ONE, Content, Space
+from mailport.message.message import Message
+from mailport.process.threads import STALL_SECONDS
+from tests.deliver.conftest import MESSAGE, Open, deliver, files, finished, held, on_disk
+from tests.disks import make_room, needs_root, open_descriptors, tmpfs
+from tests.messages import TRACE, message
 from tests.tables import table
 
-LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcde\r\n" * (5 * BUFFER // 17)  # its pieces end between CR and LF, too
+ANNA, BERT, CARL = "anna@example.org", "bert@example.org", "carl@example.org"
+# Held in scratch, and read in pieces that end between CR and LF, too.
+LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcde\r\n" * (2 * MEMORY_OF_ONE // 17)
 
 
 @pytest.mark.both_loops
 async def test_a_message_arrives_as_it_came(maildir: Maildir, tmp_path: Path):
-    """The file is the message with LF, behind a Delivered-To of the address as the sender wrote it."""
-    receipt = await deliver(maildir, "Anna+Shop@Example.org")
+    """The file is the message with LF, behind our trace fields and a Delivered-To as the sender wrote it."""
+    outcomes = await deliver(maildir, "Anna+Shop@Example.org")
     [path] = files(tmp_path)
 
     assert path.parent == tmp_path / "default/example.org/anna/new"
-    assert path.read_bytes() == b"Delivered-To: Anna+Shop@Example.org\n" + MESSAGE.replace(b"\r\n", b"\n")
-    assert receipt.text == str(path)
+    assert path.read_bytes() == on_disk("Anna+Shop@Example.org")
+    assert outcomes == [Receipt(str(path))]
 
 
 @pytest.mark.both_loops
-async def test_a_large_message_goes_to_disk_as_it_comes(maildir: Maildir, tmp_path: Path):
-    """Before the end of DATA most of it is in tmp already; afterwards it is whole, in new."""
-    delivery = await begin(maildir, "anna@example.org", content=LARGE)
+async def test_a_large_message_arrives_from_scratch(maildir: Maildir, tmp_path: Path):
+    """It is whole, and its name has its size on disk, and that with CRLF."""
+    async with held(LARGE) as whole:
+        assert whole._content.in_scratch
+        await maildir.deliver(whole, [Address.parse(ANNA)])
     [path] = files(tmp_path)
 
-    assert path.parent.name == "tmp"
-    assert path.stat().st_size > 3 * BUFFER
-    await delivery.prepare()
-    await delivery.commit()
-    [path] = files(tmp_path)
-    assert path.read_bytes() == b"Delivered-To: anna@example.org\n" + LARGE.replace(b"\r\n", b"\n")
-    assert path.name.endswith(f",S={path.stat().st_size},W={len(LARGE) + len('Delivered-To: anna@example.org') + 2}")
+    assert path.read_bytes() == on_disk(ANNA, LARGE)
+    with_crlf = len(f"Delivered-To: {ANNA}\r\n") + len(TRACE) + len(LARGE)
+    assert path.name.endswith(f",S={path.stat().st_size},W={with_crlf}")
 
 
-async def test_a_message_of_any_size_needs_the_same_memory(maildir: Maildir):
-    """32 MiB go through less than 2 MiB."""
-    delivery = await begin(maildir, "anna@example.org", content=b"")
-    chunk = (b"x" * 126 + b"\r\n") * 512
+async def test_a_message_of_any_size_needs_the_same_memory(maildir: Maildir, tmp_path: Path):
+    """32 MiB, from the network to the mailbox, go through less than 3 MiB."""
+    space = Space(tmp_path)
+    await deliver(maildir, ANNA)  # threads and folders are there
+    chunk = b"Subject: x\r\n\r\n" + b"x" * 65_534 + b"\r\n"
     tracemalloc.start()
     try:
+        content = Content(space, "192.0.2.1")
         for _ in range(512):
-            await delivery.write(chunk)
-        await delivery.commit()
+            await content.append(bytes(chunk))
+        await maildir.deliver(await message(content), [Address.parse(ANNA)])
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    content.close()
+    space.close()
 
-    assert peak < 2 * 1024 * 1024
+    assert peak < 3 * 1024 * 1024
+    assert max(path.stat().st_size for path in files(tmp_path)) > 32 * 1024 * 1024
 
 
 async def test_line_ends_may_be_cut_anywhere(maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """However the content is cut into pieces, also between CR and LF, the file is the same."""
-    monkeypatch.setattr(maildir_module, "BUFFER", 1)  # each piece goes to disk at once
-    content = b"a\r\n\r\nb\r\n"
+    monkeypatch.setattr(message_file, "_PIECE", 1)  # each piece goes to disk at once
+    content, anna = b"a\r\n\r\nb\r\n", Address.parse(ANNA)
     for cuts in itertools.product((False, True), repeat=len(content) - 1):
-        delivery = await begin(maildir, "anna@example.org", content=b"")
         places = [0, *(place for place, cut in enumerate(cuts, start=1) if cut), len(content)]
-        for start, end in itertools.pairwise(places):
-            await delivery.write(content[start:end])
-        await delivery.commit()
+        file = MessageFile(maildir.mailboxes, maildir.mailboxes.path(anna), anna)
+        file.write_durably([content[start:end] for start, end in itertools.pairwise(places)])
+        file.move()
 
+    assert len(files(tmp_path)) == 2 ** (len(content) - 1)
     assert {path.read_bytes() for path in files(tmp_path)} == {b"Delivered-To: anna@example.org\na\n\nb\n"}
 
 
 @pytest.mark.parametrize(
-    "content, on_disk",
+    "content, as_delivered",
     table(
         {
             "an empty message": (b"", b""),
-            "no line end at the end": (b"a\r\nb", b"a\nb"),
-            "octets that are no text": (bytes(range(14, 256)) + b"\r\n", bytes(range(14, 256)) + b"\n"),
+            "a header section, and no more": (b"Subject: x\r\n", b"Subject: x\r\n"),
+            "no line end at the end": (b"\r\na\r\nb", b"\r\na\r\nb"),
+            "octets that are no text": (b"\r\n" + bytes(range(14, 256)), b"\r\n" + bytes(range(14, 256))),
+            "text without a header section": (b" Alarm 7\r\n", b"\r\n Alarm 7\r\n"),
+            "an earlier Return-Path": (b"Return-Path: <x@y>\r\nA: b\r\n\r\nc\r\n", b"A: b\r\n\r\nc\r\n"),
+            "results that claim to be ours": (b"Authentication-Results: mx.example.org; dmarc=pass\r\n\r\n", b"\r\n"),
+            "what reading from a mbox file leaves": (b"From x\r\nA: b\r\n", b"X-Mailbox-Line: From x\r\nA: b\r\n"),
         }
     ),
 )
-async def test_odd_contents_are_kept(maildir: Maildir, tmp_path: Path, content: bytes, on_disk: bytes):
-    """Nothing is lost where a message does not end as it should."""
-    await deliver(maildir, "anna@example.org", content=content)
+async def test_odd_contents_are_kept(maildir: Maildir, tmp_path: Path, content: bytes, as_delivered: bytes):
+    """Nothing is lost where a message does not end as it should; its header section is as replies.md has it."""
+    await deliver(maildir, ANNA, content=content)
     [path] = files(tmp_path)
 
-    assert path.read_bytes() == b"Delivered-To: anna@example.org\n" + on_disk
+    assert path.read_bytes() == on_disk(ANNA, as_delivered)
 
 
 @pytest.mark.parametrize("content", table({"small": MESSAGE, "large": LARGE}))
 async def test_each_recipient_has_a_file_that_tells_of_no_other(maildir: Maildir, tmp_path: Path, content: bytes):
     """A hundred recipients get a hundred files; each names its own recipient, and no blind copy is told."""
     recipients = [f"user{number}@example.org" for number in range(100)]
-    await deliver(maildir, *recipients, content=content)
+    outcomes = await deliver(maildir, *recipients, content=content)
 
-    for number, recipient in enumerate(recipients):
+    for number, (recipient, outcome) in enumerate(zip(recipients, outcomes, strict=True)):
         [path] = files(tmp_path / f"default/example.org/user{number}")
-        assert path.read_bytes() == f"Delivered-To: {recipient}\n".encode() + content.replace(b"\r\n", b"\n")
+        assert path.read_bytes() == on_disk(recipient, content)
         assert path.stat().st_nlink == 1
+        assert outcome == Receipt(str(path))
 
 
-@pytest.mark.parametrize(
-    "recipients, heads",
-    table(
-        {
-            "two addresses of one mailbox are two recipients": (
-                ("anna@example.org", "anna+shop@example.org"),
-                {b"Delivered-To: anna@example.org", b"Delivered-To: anna+shop@example.org"},
-            ),
-            "the same address twice is one, as first written": (
-                ("Anna@example.org", "anna@EXAMPLE.org"),
-                {b"Delivered-To: Anna@example.org"},
-            ),
-        }
-    ),
-)
-async def test_a_mailbox_may_be_reached_twice(
-    maildir: Maildir, tmp_path: Path, recipients: tuple[str, str], heads: set[bytes]
-):
-    """A subaddress that was written to on its own is not lost, as a filter may sort by it; a mere repetition is."""
-    await deliver(maildir, *recipients)
-    found = [path.read_bytes().partition(b"\n")[0] for path in files(tmp_path / "default/example.org/anna/new")]
+async def test_a_mailbox_may_be_reached_twice(maildir: Maildir, tmp_path: Path):
+    """A subaddress that was written to on its own is not lost, as a filter may sort by it."""
+    await deliver(maildir, "anna@example.org", "anna+shop@example.org")
+    found = [path.read_bytes() for path in files(tmp_path / "default/example.org/anna/new")]
 
-    assert len(found) == len(heads)
-    assert set(found) == heads
+    assert len(found) == 2
+    assert set(found) == {on_disk("anna@example.org"), on_disk("anna+shop@example.org")}
 
 
-@pytest.mark.parametrize("prepared", table({"before prepare": False, "after prepare": True}))
-@pytest.mark.parametrize("content", table({"a small message": MESSAGE, "a large message": LARGE}))
-async def test_an_aborted_message_leaves_nothing(maildir: Maildir, tmp_path: Path, content: bytes, prepared: bool):
-    """An aborted delivery leaves no file, however far it came; a second abort finds nothing to do."""
-    delivery = await begin(maildir, "anna@example.org", "bert@example.org", content=content)
-    if prepared:
-        await delivery.prepare()
-    await delivery.abort()
-    await delivery.abort()
+async def test_a_message_may_be_delivered_again(maildir: Maildir, tmp_path: Path):
+    """The content is given out as often as a destination asks: two routes may have one."""
+    async with held(LARGE) as whole:
+        for recipient in (ANNA, BERT):
+            await maildir.deliver(whole, [Address.parse(recipient)])
 
-    assert files(tmp_path) == []
+    assert [path.read_bytes() for path in files(tmp_path)] == [on_disk(ANNA, LARGE), on_disk(BERT, LARGE)]
 
 
-async def test_an_abort_after_the_promise_takes_nothing_back(maildir: Maildir, tmp_path: Path):
-    """Once commit has returned, the message stays."""
-    delivery = await begin(maildir, "anna@example.org")
-    await delivery.commit()
-    await delivery.abort()
-
-    assert len(files(tmp_path)) == 1
+# --- a step that fails
 
 
 async def test_a_failed_rename_takes_back_the_others(maildir: Maildir, tmp_path: Path):
     """Where the second of three files cannot arrive, the first is taken back, and nobody gets the message."""
-    recipients = ("anna@example.org", "bert@example.org", "carl@example.org")
-    await deliver(maildir, *recipients)
+    await deliver(maildir, ANNA, BERT, CARL)
     before = files(tmp_path)
     new = tmp_path / "default/example.org/bert/new"
     new.rename(new.with_name("old"))
     new.write_bytes(b"in the way")
 
     with pytest.raises(Unavailable) as unavailable:
-        await deliver(maildir, *recipients)
+        await deliver(maildir, ANNA, BERT, CARL)
 
-    assert (unavailable.value.code, unavailable.value.reason) == (451, "destination_unavailable")
+    assert (unavailable.value.reply.code, unavailable.value.reply.reason) == (451, "destination_unavailable")
     new.unlink()
     new.with_name("old").rename(new)
     assert files(tmp_path) == before
 
 
-async def test_a_failed_sync_takes_back_all(maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """What may not survive a crash is not promised: it leaves `new` again, and the sender keeps it."""
+STEPS = {
+    "its file is made": (os, "open"),
+    "its file is written": (os, "write"),
+    "its file is made durable": (os, "fdatasync"),
+    "its file is closed, as NFS may say only then": (os, "close"),
+    "it is shown": (os, "rename"),
+    "`new` is made durable": (disk, "sync_folder"),
+}
+steps = pytest.mark.parametrize("owner, step", table(STEPS))
 
-    def fail(folder: bytes) -> None:  # a stand-in: a disk that fails just here is not to be had in a test
-        raise OSError(5, "Input/output error", folder)
 
-    monkeypatch.setattr(sync, "sync_folder", fail)
-    with pytest.raises(Unavailable, match="Input/output error") as unavailable:
-        await deliver(maildir, "anna@example.org", "bert@example.org")
+def fail_at(monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, call: int, code: int) -> None:
+    """Let one call of a step report an error. A stand-in: a disk that fails just here is not to be had in a test."""
+    whole, calls = getattr(owner, step), itertools.count(1)
 
-    assert unavailable.value.code == 451
+    def failing(*args: Any, **options: Any) -> Any:
+        fails = threading.current_thread().name == "maildir" and next(calls) == call
+        if fails and step != "close":
+            raise OSError(code, os.strerror(code))
+        result = whole(*args, **options)  # a close that reports an error has closed all the same
+        if fails:
+            raise OSError(code, os.strerror(code))
+        return result
+
+    monkeypatch.setattr(owner, step, failing)
+
+
+@pytest.mark.parametrize("call", table({"of the first recipient": 1, "of the last recipient": 2}))
+@steps
+async def test_what_fails_is_taken_back(
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, call: int
+):
+    """Whichever step fails: 451, no file is left in tmp or in new, no descriptor is, and the next attempt arrives."""
+    await deliver(maildir, ANNA, BERT)
+    before, descriptors = files(tmp_path), open_descriptors()
+
+    with monkeypatch.context() as patch:
+        fail_at(patch, owner, step, call, 5)
+        with pytest.raises(Unavailable, match="Input/output error") as unavailable:
+            await deliver(maildir, ANNA, BERT)
+
+    assert unavailable.value.reply.code == 451
+    assert files(tmp_path) == before
+    assert open_descriptors() == descriptors
+    await deliver(maildir, ANNA, BERT)
+    assert len(files(tmp_path)) == len(before) + 2
+
+
+@pytest.mark.parametrize("code, reply", table({"a full disk": (28, (452, "4.3.1")), "a quota": (122, (452, "4.3.1"))}))
+@steps
+async def test_a_disk_may_say_late_that_it_is_full(
+    maildir: Maildir,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    step: str,
+    code: int,
+    reply: tuple[int, str],
+):
+    """Delayed allocation finds out at fsync, NFS at close: it is 452 all the same."""
+    await deliver(maildir, ANNA)
+    before = files(tmp_path)
+    fail_at(monkeypatch, owner, step, 1, code)
+
+    with pytest.raises(Unavailable) as unavailable:
+        await deliver(maildir, ANNA)
+
+    assert (unavailable.value.reply.code, unavailable.value.reply.enhanced) == reply
+    assert files(tmp_path) == before
+
+
+async def test_a_content_that_cannot_be_read_is_not_delivered(maildir: Maildir, tmp_path: Path):
+    """Where scratch fails under a message, no part of it arrives."""
+    async with held(LARGE) as whole:
+        os.truncate(f"/proc/self/fd/{whole._content._file.fileno()}", len(LARGE) // 2)
+        with pytest.raises(Unavailable, match="shorter"):
+            await maildir.deliver(whole, [Address.parse(ANNA)])
+
     assert files(tmp_path) == []
 
 
-async def test_a_failed_delivery_stays_failed(maildir: Maildir, tmp_path: Path):
-    """After a step has failed, no other leaves a part of the message behind."""
-    (tmp_path / "default").touch()
-    delivery = await begin(maildir, "anna@example.org")
-    with pytest.raises(Unavailable):
-        await delivery.prepare()
-    (tmp_path / "default").unlink()
+async def test_a_fault_of_ours_leaves_nothing(maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What is no error of the disk goes up as it is, and takes the message back all the same."""
 
-    with pytest.raises(Unavailable):
-        await delivery.commit()
-    assert files(tmp_path) == []
+    def broken(self: MessageFile) -> None:
+        raise RuntimeError(self.path)
+
+    await deliver(maildir, ANNA)
+    before = files(tmp_path)
+    monkeypatch.setattr(MessageFile, "move", broken)
+
+    with pytest.raises(RuntimeError):
+        await deliver(maildir, ANNA)
+    await finished(maildir)
+    assert files(tmp_path) == before
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Generator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", request.param, "none", disk], check=True)
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
-
-
-def make_room(disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=8m,nr_inodes=100", disk], check=True)
+    with tmpfs(tmp_path / "disk", request.param) as disk:
+        yield disk
 
 
 @needs_root
@@ -223,7 +273,7 @@ def make_room(disk: Path) -> None:
     "small_disk, content",
     table(
         {
-            "a small message, one block too long": ("size=16k", b"x" * 20_000),
+            "a small message, one block too long": ("size=16k", b"\r\n" + b"x" * 20_000),
             "a large message, full while it arrives": ("size=512k", LARGE),
             "no inode for the file": ("size=1m,nr_inodes=7", MESSAGE),
             "no inode for the mailbox": ("size=1m,nr_inodes=4", MESSAGE),
@@ -236,112 +286,182 @@ async def test_a_full_disk_is_452(open_maildir: Open, small_disk: Path, content:
     maildir = open_maildir(small_disk)
     for _ in range(2):
         with pytest.raises(Unavailable) as unavailable:
-            await deliver(maildir, "anna@example.org", content=content)
-        assert (unavailable.value.code, unavailable.value.enhanced) == (452, "4.3.1")
-        assert unavailable.value.reason == "destination_unavailable"
+            await deliver(maildir, ANNA, content=content)
+        assert (unavailable.value.reply.code, unavailable.value.reply.enhanced) == (452, "4.3.1")
+        assert unavailable.value.reply.reason == "destination_unavailable"
         assert files(small_disk) == []
 
     make_room(small_disk)
-    await deliver(maildir, "anna@example.org", content=content)
-    assert len(files(small_disk)) == 1
+    await deliver(maildir, ANNA, content=content)
+    assert [path.read_bytes() for path in files(small_disk)] == [on_disk(ANNA, content)]
+
+
+# --- a step that hangs
 
 
 class Gate:
-    """Holds a step of every delivery until it is opened."""
+    """Holds a step of every delivery until it is opened: a volume that hangs."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: object, step: str) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str) -> None:
         self.reached, self.opened = threading.Event(), threading.Event()
         self._step = getattr(owner, step)
         monkeypatch.setattr(owner, step, self._held())
 
-    def _held(self) -> Callable[..., None]:
-        def hold(*args: object) -> None:  # a function, and so a method where the step is one
-            self.reached.set()
-            assert self.opened.wait(10)
-            self._step(*args)
+    def _held(self) -> Callable[..., Any]:
+        def hold_up(*args: Any, **options: Any) -> Any:
+            if threading.current_thread().name == "maildir":
+                self.reached.set()
+                assert self.opened.wait(30)
+            return self._step(*args, **options)
 
-        return hold
+        return hold_up
 
-    async def cancel(self, committing: asyncio.Task[Receipt]) -> None:
-        """Cancel a commit that has come here."""
+    async def wait(self) -> None:
+        """Wait until a delivery has come here."""
         assert await asyncio.to_thread(self.reached.wait, 10)
-        committing.cancel()
-        with suppress(asyncio.CancelledError):
-            await committing
 
 
-def arrival(folder: Path) -> Path:
-    """Wait for the file that arrives in a folder."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if found := files(folder):
-            return found[0]
-        time.sleep(0.005)
-    pytest.fail(f"nothing arrives in {folder}")
+@asynccontextmanager
+async def hanging(
+    maildir: Maildir, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
+) -> AsyncGenerator[tuple[Gate, Message]]:
+    """Give a gate at a step and a message; afterwards the gate is open, and all has come to its end."""
+    await deliver(maildir, ANNA, BERT)  # its mailboxes are there
+    async with held(MESSAGE) as whole:
+        with monkeypatch.context() as patch:
+            gate = Gate(patch, owner, step)
+            try:
+                yield gate, whole
+            finally:
+                gate.opened.set()
+                await finished(maildir)
 
 
-steps = pytest.mark.parametrize(
-    "owner, step",
-    table(
-        {
-            "while its file is synced": (MessageFile, "finish"),
-            "while its file is moved": (MessageFile, "move"),
-            "while `new` is synced": (sync, "sync_folder"),
-        }
-    ),
-)
+RECIPIENTS = [Address.parse(ANNA), Address.parse(BERT)]
 
 
 @pytest.mark.both_loops
 @steps
-async def test_a_cancelled_commit_ends_whole(
-    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, step: str
+async def test_a_cancelled_delivery_is_taken_back(
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
 ):
-    """A commit whose caller is gone goes on in its thread, and the message arrives."""
-    gate = Gate(monkeypatch, owner, step)
-    delivery = await begin(maildir, "anna@example.org")
-    await gate.cancel(asyncio.create_task(delivery.commit()))
-    gate.opened.set()
-    arrived = await asyncio.to_thread(arrival, tmp_path / "default/example.org/anna/new")
+    """Wherever it is cancelled, nobody was promised anything: the sender will send it again."""
+    async with hanging(maildir, monkeypatch, owner, step) as (gate, whole):
+        before = files(tmp_path / "default/example.org/anna/new")
+        delivering = asyncio.create_task(maildir.deliver(whole, RECIPIENTS))
+        await gate.wait()
+        delivering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await delivering
 
-    assert files(tmp_path) == [arrived]
-    assert arrived.read_bytes().endswith(b"last line\n")
+    assert files(tmp_path / "default/example.org/anna") == before
+    assert len(files(tmp_path)) == 2
 
 
 @pytest.mark.both_loops
 @steps
-async def test_a_cancelled_commit_can_be_aborted(
-    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: object, step: str
+async def test_a_hung_volume_is_not_waited_for(
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
 ):
-    """While commit has not returned, abort takes back even what is in new: the sender will send it again."""
-    gate = Gate(monkeypatch, owner, step)
-    delivery = await begin(maildir, "anna@example.org")
-    await gate.cancel(asyncio.create_task(delivery.commit()))
-    aborting = asyncio.create_task(delivery.abort())
-    await asyncio.sleep(0)
-    gate.opened.set()
-    await aborting
+    """The route's time limit ends `deliver` while its thread hangs; when the thread goes on, it leaves no file.
 
-    assert files(tmp_path) == []
+    The content is over by then, as its transaction is: no half of it is shown to anybody either.
+    """
+    limit = asyncio.timeout(None)
+
+    async def deliver_in_time(whole: Message) -> None:
+        async with limit:
+            await maildir.deliver(whole, RECIPIENTS)
+
+    async with hanging(maildir, monkeypatch, owner, step) as (gate, _):
+        async with held(LARGE) as whole:
+            delivering = asyncio.create_task(deliver_in_time(whole))
+            await gate.wait()
+            limit.reschedule(asyncio.get_running_loop().time())
+            await asyncio.wait([delivering], timeout=10)
+            assert isinstance(delivering.exception(), TimeoutError)
+        assert not gate.opened.is_set()
+
+    assert [path.parent.name for path in files(tmp_path)] == ["new", "new"]
+    assert all(path.stat().st_size < len(LARGE) // 4 for path in files(tmp_path))  # the messages from before
+
+
+async def test_one_that_waits_for_a_thread_is_never_begun(
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Behind a volume that hangs, deliveries pile up and are given up; when it goes on, none of them is written."""
+    begun, shown = [], []
+    make, move = MessageFile._open, MessageFile.move
+    async with hanging(maildir, monkeypatch, os, "write") as (gate, whole):
+        monkeypatch.setattr(MessageFile, "_open", lambda file: (begun.append(file), make(file)))
+        monkeypatch.setattr(MessageFile, "move", lambda file: (shown.append(file), move(file)))
+        delivering = [asyncio.create_task(maildir.deliver(whole, RECIPIENTS))]
+        await gate.wait()
+        for _ in range(20):
+            delivering.append(asyncio.create_task(maildir.deliver(whole, RECIPIENTS)))
+            await asyncio.wait(delivering, timeout=2 * STALL_SECONDS)
+        for task in delivering:
+            task.cancel()
+        await asyncio.wait(delivering)
+        in_threads = len(begun)
+        gate.opened.set()
+        await finished(maildir)
+
+    assert 0 < in_threads <= MOST_THREADS
+    assert len(begun) == in_threads  # no second recipient's file either
+    assert shown == []
+    assert len(files(tmp_path)) == 2
+
+
+async def test_the_message_is_there_while_a_folder_is_synced_for_others(
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """One sync serves several messages: that one of them is given up takes it from nobody else."""
+    async with hanging(maildir, monkeypatch, disk, "sync_folder") as (gate, whole):
+        first, second, third = [asyncio.create_task(maildir.deliver(whole, RECIPIENTS[:1])) for _ in range(3)]
+        await gate.wait()
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await second
+        gate.opened.set()
+        outcomes = [*await first, *await third]
+
+    arrived = sorted(str(path) for path in files(tmp_path / "default/example.org/anna/new"))
+    assert len(arrived) == 3  # with the one that made the mailbox
+    assert {outcome.text for outcome in outcomes if isinstance(outcome, Receipt)} < set(arrived)
 
 
 async def test_the_event_loop_turns_while_disks_are_slow(maildir: Maildir, monkeypatch: pytest.MonkeyPatch):
     """A disk that takes its time holds up its own messages, and nothing else."""
-    gate = Gate(monkeypatch, sync, "sync_folder")
-    committing = [asyncio.create_task((await begin(maildir, "anna@example.org")).commit()) for _ in range(5)]
-    assert await asyncio.to_thread(gate.reached.wait, 10)
-    for _ in range(100):
-        await asyncio.sleep(0)
-    assert not any(task.done() for task in committing)
+    async with hanging(maildir, monkeypatch, disk, "sync_folder") as (gate, whole):
+        delivering = [asyncio.create_task(maildir.deliver(whole, RECIPIENTS)) for _ in range(5)]
+        await gate.wait()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert not any(task.done() for task in delivering)
 
-    gate.opened.set()
-    await asyncio.gather(*committing)
+        gate.opened.set()
+        await asyncio.gather(*delivering)
 
 
-async def test_a_recipient_may_come_without_any_content(maildir: Maildir, tmp_path: Path):
-    """A session that ends after RCPT has nothing to undo."""
-    delivery = await maildir.open(ENVELOPE)
-    await delivery.rcpt(Address.parse("anna@example.org"))
-    await delivery.abort()
+async def test_a_hung_claim_holds_up_no_other(open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each destination has threads of its own, and scratch has others."""
+    other = open_maildir(claimName="other")
+    write = MessageFile.write
+    opened = threading.Event()
 
-    assert files(tmp_path) == []
+    def hang(self: MessageFile, chunks: Any) -> None:
+        if b"/default/" in self._mailbox:
+            assert opened.wait(30)
+        write(self, chunks)
+
+    monkeypatch.setattr(MessageFile, "write", hang)
+    hung = open_maildir()
+    async with held(LARGE) as whole:
+        delivering = [asyncio.create_task(hung.deliver(whole, RECIPIENTS)) for _ in range(10)]
+        await asyncio.wait_for(other.deliver(whole, RECIPIENTS), 10)
+        assert not any(task.done() for task in delivering)
+        opened.set()
+        await asyncio.gather(*delivering)
+
+    assert len(files(tmp_path / "other")) == 2

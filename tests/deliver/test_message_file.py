@@ -10,9 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from mailport.address.mail_address import Address
 from mailport.deliver.maildir import Maildir
-from mailport.deliver.message_file import ABANDONED, HOST, MARK, PID, escape_host, sweep, unique_name
-from tests.deliver.conftest import begin, deliver, files
+from mailport.deliver.message_file import (
+    ABANDONED,
+    HOST,
+    MARK,
+    PID,
+    MessageFile,
+    escape_host,
+    sweep,
+    unique_name,
+)
+from tests.deliver.conftest import deliver, files
 from tests.tables import table
 
 STARTED = 1_800_000_000.5
@@ -82,8 +92,8 @@ def test_only_what_is_dead_and_ours_is_swept(tmp_path: Path, name: str, age: flo
 async def test_what_a_crash_leaves_is_recognised(maildir: Maildir, tmp_path: Path):
     """A file in tmp bears the mark that the sweep goes by, and one in new does not."""
     await deliver(maildir, "anna@example.org")
-    delivery = await begin(maildir, "anna@example.org")
-    await delivery.prepare()
+    anna = Address.parse("anna@example.org")
+    MessageFile(maildir.mailboxes, maildir.mailboxes.path(anna), anna).write_durably([b"Subject: hello\r\n"])
 
     assert sweep(tmp_path, time.time() + ABANDONED + 60) == 1
     assert [path.parent.name for path in files(tmp_path)] == ["new"]

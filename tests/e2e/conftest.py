@@ -1,5 +1,6 @@
 """A node for the tests of this folder: brought up for the first that asks for it, gone after the last."""
 
+import sys
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -34,6 +35,9 @@ def node(able: None, request: pytest.FixtureRequest, tmp_path_factory: pytest.Te
 
     def say(line: str) -> None:
         with capture.global_and_fixture_disabled():
+            if hasattr(request.config, "workerinput"):  # of pytest-xdist: nobody reads a worker's terminal
+                sys.stderr.write(f"\ne2e: {line}\n")
+                return
             terminal.ensure_newline()
             terminal.write_line(f"e2e: {line}")
 

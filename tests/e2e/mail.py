@@ -7,7 +7,7 @@ from typing import Any
 
 from mailport.listener.hashes import hash_password
 from mailport.listener.tls import self_signed
-from mailport.operator.pod import GROUP_ID, USER_ID
+from mailport.operator.children.pod import GROUP_ID, USER_ID
 from tests.e2e.node import Node
 
 HOSTNAME = "mx.example.org"

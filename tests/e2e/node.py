@@ -28,6 +28,7 @@ KUBERNETES = (
     "kubelet",
     "kube-proxy",
     "coredns",
+    "network-policies",
     "helm",  # for the tests
 )
 PROGRAMS = (
@@ -94,6 +95,7 @@ class Node(Cluster):
         self._start_kubelet()
         self._start_proxy()
         self._start_name_server()
+        self._start_network_policies()
         self.wait_for("the node is ready", self._is_node_ready, 60)
         now = time.monotonic()
         self.say(f"the node is ready in {now - begin:.0f} s, {built - begin:.0f} of them for images")
@@ -170,6 +172,10 @@ class Node(Cluster):
         told = self.folder / "Corefile"
         told.write_text(configuration.name_server(self.kubeconfig, NODE))
         self.run("coredns", f"-conf={told}")
+
+    def _start_network_policies(self) -> None:
+        kubeconfig = self.certified_kubeconfig("network-policies", "network-policies", "system:masters")
+        self.run("network-policies", f"-kubeconfig={kubeconfig}", f"-node={NAME}")
 
     def _write(self, name: str, content: dict[str, Any]) -> Path:
         path = self.folder / name

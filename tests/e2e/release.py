@@ -30,7 +30,12 @@ class Release:
     def __init__(self, node: Node) -> None:
         self.node = node
         repository, _, tag = node.image.rpartition(":")
-        self._values = [f"image.repository={repository}", f"image.tag={tag}", "allow={loadBalancer,nodePort}"]
+        self._values = [
+            "image.registry=",  # the node has it
+            f"image.repository={repository}",
+            f"image.tag={tag}",
+            "allow={loadBalancer,nodePort}",
+        ]
 
     def install(self, *values: str) -> None:
         """Install or upgrade it with these values beside those of all tests, and wait until it runs."""
@@ -126,8 +131,9 @@ class Gateway:
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def starts(self) -> dict[str, int]:
-        """Return which pods there are, and how often each has begun anew."""
-        return {pod["metadata"]["uid"]: pod["status"]["containerStatuses"][0]["restartCount"] for pod in self.pods()}
+        """Return which pods have begun, and how often each has anew."""
+        begun = (pod for pod in self.pods() if "containerStatuses" in pod["status"])
+        return {pod["metadata"]["uid"]: pod["status"]["containerStatuses"][0]["restartCount"] for pod in begun}
 
     def service(self, port: int = 25) -> tuple[str, int]:
         return self.node.cluster_ip(self.namespace, NAME), port

@@ -3,7 +3,6 @@
 import json
 import os
 import smtplib
-import socket
 import subprocess
 import time
 import urllib.parse
@@ -14,9 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.e2e.machine import HOST
 from tests.e2e.mail import PASSWORD, USER
 from tests.e2e.release import NAME, SYSTEM, Gateway, Release, connect, gateway, send
 from tests.kube.cluster import ROOT
+from tests.ports import free_port
 
 DASHBOARD = json.loads((ROOT / "helm/mailport/files/dashboard.json").read_text())
 QUERIES = {
@@ -24,6 +25,12 @@ QUERIES = {
     for panel in DASHBOARD["panels"]
     for target in panel.get("targets", ())
 }
+# A destination that keeps connections, and is not there
+ELSEWHERE = {"name": "elsewhere", "recipients": ["*@example.com"], "deliver": {"lmtp": {"host": HOST, "port": 1}}}
+ROUTES = [
+    {"name": "mailboxes", "recipients": ["*@example.org"], "deliver": {"maildir": {"claimName": "mail"}}},
+    ELSEWHERE,
+]
 VARIABLES = {"$__rate_interval": "1m", "$namespace": ".*", "$gateway": ".*"}
 SECONDS = 60  # until every query has an answer: a rate takes two scrapes
 
@@ -32,11 +39,14 @@ SECONDS = 60  # until every query has an answer: a rate takes two scrapes
 def ask(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], list[Any]]]:
     """A Prometheus that scrapes what the PodMonitor and the ServiceMonitor select, with mail to count."""
     folder = tmp_path_factory.mktemp("prometheus")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     with gateway(release.node, folder / "mail") as mx, (folder / "log").open("wb") as log:
-        mx.apply(tls={"certificateRefs": [{"name": "mx-tls"}]}, auth={"htpasswd": {"secretRef": {"name": "mx-users"}}})
+        mx.apply(
+            tls={"certificateRefs": [{"name": "mx-tls"}]},
+            auth={"htpasswd": {"secretRef": {"name": "mx-users"}}},
+            checks={},
+            routes=ROUTES,
+        )
         mx.wait()
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration(mx)))
         command = [
@@ -95,12 +105,14 @@ def make_traffic(mx: Gateway) -> None:
     """Have everything counted that the dashboard shows."""
     time.sleep(2)  # two scrapes before it
     send(mx.service(), "anna@example.org")
+    with connect(mx.service()) as server:  # DMARC asks about the domain in From
+        server.sendmail("sender@example.net", ["anna@example.org"], "From: sender@example.net\r\n\r\nhello\r\n")
     with connect(mx.service(), tls=True) as server:
         with pytest.raises(smtplib.SMTPAuthenticationError):
             server.login(USER, "wrong")
         server.login(USER, PASSWORD)
         server.mail(USER)
-        assert server.rcpt("nobody@example.com")[0] == 550
+        assert server.rcpt("nobody@example.net")[0] == 550
     closed = mx.folder / "example.org" / "closed"
     closed.mkdir()
     os.chown(closed, 0, 0)
@@ -110,7 +122,9 @@ def make_traffic(mx: Gateway) -> None:
     mx.apply(
         tls={"certificateRefs": [{"name": "mx-tls"}]},
         auth={"htpasswd": {"secretRef": {"name": "mx-users"}}},
+        checks={},
         messageSize={"advertised": "1Mi"},
+        routes=ROUTES,
     )
     mx.wait()
 

@@ -33,6 +33,7 @@ from tests.e2e.release import (
     send,
 )
 from tests.kube.cluster import ROOT
+from tests.ports import free_port
 
 TLS = {"certificateRefs": [{"name": "mx-tls"}]}
 AUTH = {"htpasswd": {"secretRef": {"name": "mx-users"}}}
@@ -349,9 +350,7 @@ def test_behind_a_proxy_the_clients_address_reaches_the_log_and_the_list(mx, tmp
         access={"policy": "DenyListed", "addresses": ["127.0.0.9"]},
     )
     mx.wait()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     host, target = mx.node_port()
     configuration = tmp_path / "haproxy.cfg"
     configuration.write_text(

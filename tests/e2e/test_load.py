@@ -93,10 +93,19 @@ def test_another_operator_with_the_same_listener_image_rolls_no_pod(release, mx)
 
 
 def test_another_listener_image_with_another_format_and_a_pod_killed_in_the_middle(release, mx):
-    """The next version has one format more: both ConfigMaps are there until no pod mounts the first."""
-    image = mx.node.changed_image("e2e-format", {"mailport/operator/configuration.py": with_one_format_more()})
-    with load(mx, "helm upgrade of operator and listener to another format, one killed", killed=True):
-        release.install(f"image.tag={image.rpartition(':')[2]}")
+    """To one that knows FORMAT 1 alone, and back: each pod finds what it understands, also when it starts again."""
+    image = mx.node.image
+    older = mx.node.changed_image("e2e-format-1", {"mailport/commands/serve.py": without_the_options_of_format_2()})
+    repository, _, tag = older.rpartition(":")
+    pinned = (f"listener.image.repository={repository}", f"listener.image.tag={tag}", "listener.configFormat=1")
+    with load(mx, "helm upgrade to a listener of the format before"):
+        release.install(*pinned)
+        mx.node.wait_for("a pod of the older image is there", lambda: older in images(mx), 90)
+        roll_out(mx)
+    assert set(images(mx)) == {older}
+    assert {mounted(pod) for pod in mx.pods()} == {"mx-c1"}
+    with load(mx, "helm upgrade of the listener to another format, one killed", killed=True):
+        release.install()
         mx.node.wait_for("a pod of the new image is there", lambda: image in images(mx), 90)
         old = next(pod for pod in mx.pods() if image not in _images(pod))
         mx.node.kill(mx.namespace, old["metadata"]["name"])
@@ -117,12 +126,14 @@ def test_a_pod_killed_outright(mx):
     assert set(senders.outcomes) <= {"250", "421", "closed", "ConnectionRefusedError", "ConnectionResetError"}
 
 
-def with_one_format_more() -> str:
-    """Return configuration.py as a next version may have it: with a format 2, here of the same shape."""
-    source = (ROOT / "src/mailport/operator/configuration.py").read_text()
-    changed = source.replace("= {1: _format_1}", "= {1: _format_1, 2: _format_1}")
-    assert changed != source
-    return changed
+def without_the_options_of_format_2() -> str:
+    """Return serve.py of an image from before FORMAT 2: one of these arguments ends it with 2."""
+    source = (ROOT / "src/mailport/commands/serve.py").read_text()
+    for name in ("mounted", "scratch", "scratch-limit", "mailbox-limit"):
+        option = f'"--{name}",'
+        assert source.count(option) == 1
+        source = source.replace(option, f'"--unknown-{name}", dest="{name.replace("-", "_")}",')
+    return source
 
 
 def images(mx: Gateway) -> list[str]:

@@ -34,9 +34,9 @@ def volume(release: Release, tmp_path_factory: pytest.TempPathFactory):
     mail.provide_default_volume(release.node, "quick-start", folder)
     try:
         yield folder
-    finally:
-        release.node.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
-        release.node.kubectl("delete", "persistentvolume", "quick-start")
+    finally:  # nobody waits for it: the pods take half a minute to end
+        release.node.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
+        release.node.kubectl("delete", "persistentvolume", "quick-start", "--wait=false")
 
 
 def test_the_quick_start_as_it_is_written(release, volume, tmp_path):

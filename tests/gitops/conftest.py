@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.gitops import judges
-from tests.kube.cluster import NotBuiltError
+from tests.kube.cluster import NotBuiltError, program
 from tests.kube.fixtures import cluster, controllers, gateways, namespace, operator, rights
 
 __all__ = ["cluster", "controllers", "gateways", "namespace", "operator", "rights"]
@@ -33,6 +33,17 @@ def tried(judge: judges.Judge) -> judges.Judge:
             raise  # nothing may pass by being left out
         pytest.skip(str(missing))
     return judge
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Path:
+    """For what asks no API server."""
+    try:
+        return program("kubectl")
+    except NotBuiltError as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

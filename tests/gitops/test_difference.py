@@ -9,14 +9,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from mailport import yaml_text
-from mailport.operator import permitted
+from mailport.contract import yaml_text
 from tests.kube.cluster import Cluster, program
-from tests.operator.making import CORPUS, MINIMAL, ROOT
+from tests.operator.making import CORPUS, EVERYTHING_ALLOWED, MINIMAL, ROOT
 from tests.tables import table
 
-DOCUMENTS = {path.stem: path for path in (*CORPUS, *sorted((ROOT / "tests/operator/documents").glob("*.yaml")))}
-OPERATOR_OPTIONS = (f"--allow={','.join(permitted.ALLOWANCES)}",)  # else it would have nothing to do with some of them
+DOCUMENTS = {
+    path.stem: path for path in (*CORPUS, *sorted((ROOT / "tests/operator/children/documents").glob("*.yaml")))
+}
+OPERATOR_OPTIONS = (f"--allow={EVERYTHING_ALLOWED}",)  # else it would have nothing to do with some of them
 
 WAYS = table({"client-side": ((),), "server-side": (("--server-side", "--force-conflicts"),)})  # by force as Flux does
 OF_THE_SERVER = {"creationTimestamp", "generation", "managedFields", "resourceVersion", "uid"}  # in metadata

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mailport import documents
+from mailport.contract import documents
 from tests.operator.making import ROOT
 
 PAGE = (ROOT / "docs/gitops.md").read_text()

@@ -1,20 +1,19 @@
 """A candidate that, while it leads, writes one ConfigMap all the time: in a test's own process, or in one to be killed.
 
-    python -m tests.kube.candidate NAMESPACE LEASE IDENTITY [--watchdog]
+    python -m tests.kube.candidate NAMESPACE LEASE IDENTITY
 
 Prints a line when it writes for the first time in a turn, and one when its work has been stopped.
 """
 
 import asyncio
-import contextlib
 import signal
 import sys
 
-from mailport import log
-from mailport.operator.cluster import MERGE_PATCH, ApiError, Cluster, NotOurTurnError
+from mailport.operator.api_error import ApiError, NotOurTurnError
+from mailport.operator.cluster import MERGE_PATCH, Cluster
 from mailport.operator.kinds import CONFIG_MAP
-from mailport.operator.lease import Election
-from mailport.operator.watchdog import Watchdog
+from mailport.operator.lease import Election, LeaseLostError
+from mailport.process import log
 
 PAUSE = 0.05  # seconds between two writes
 
@@ -79,15 +78,18 @@ def say(word):
     sys.stdout.flush()
 
 
-async def main(namespace, lease, identity, *options):
+async def main(namespace, lease, identity):
     candidate = Candidate(namespace, lease, identity, say)
     running = asyncio.current_task()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
-    with Watchdog() if "--watchdog" in options else contextlib.nullcontext():
-        await candidate.run()
+    await candidate.run()
 
 
 if __name__ == "__main__":
     log.configure()
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         asyncio.run(main(*sys.argv[1:]))
+    except asyncio.CancelledError:
+        pass
+    except LeaseLostError:
+        sys.exit(1)

@@ -5,20 +5,22 @@ import time
 from typing import Any
 
 from mailport.operator import kinds
-from mailport.operator.drift import added, differences, dropped
-from mailport.operator.manifests import children
-from mailport.operator.metadata import OPERATOR
-from mailport.operator.reading import read
-from mailport.operator.reconcile import Options
+from mailport.operator.admit.options import Options
+from mailport.operator.admit.reading import read
+from mailport.operator.apply.additions import added
+from mailport.operator.apply.drift import differences, dropped
+from mailport.operator.children.inputs import Inputs
+from mailport.operator.children.manifests import children
+from mailport.operator.metadata import INSTANCE, OPERATOR
 from tests.kube.cluster import Answer, Cluster
 from tests.kube.operating import IMAGE, Operator
 from tests.operator.making import MINIMAL
 
 # A gateway with a child of each kind, and their names
 ALL = {"autoscaling": {"minReplicas": 2, "maxReplicas": 5}, "networkPolicy": "Managed"}
-NAMES = {kind.name: "mx" for kind in kinds.CHILDREN} | {"ServiceAccount": "mx-listener", "ConfigMap": "mx-c1"}
+NAMES = {kind.name: "mx" for kind in kinds.CHILDREN} | {"ServiceAccount": "mx-listener", "ConfigMap": "mx-c2"}
 
-OPTIONS = Options(IMAGE)
+OPTIONS = Options(Inputs(IMAGE))
 ROOT = "/apis/mailport.dev/v1alpha1"
 
 
@@ -69,10 +71,17 @@ class Gateways:
         return self.condition(kind, name)
 
     def rendered(self, name: str = "mx", **given: Any) -> list[dict[str, Any]]:
-        """Return the children that `render` makes of it."""
+        """Return the children that the operator renders of it: the one that has applied its Deployment."""
         body = self.get(name)
         gateway = read(body)
-        return list(children(gateway, OPTIONS.circumstances(owner_uid=body["metadata"]["uid"], **given)))
+        given.setdefault("operator", self.applied_by(name))
+        return list(children(gateway, OPTIONS.inputs(owner_uid=body["metadata"]["uid"], **given)))
+
+    def applied_by(self, name: str = "mx") -> str | None:
+        """Return which operator has applied the Deployment."""
+        annotations = self.child("Deployment", name).body.get("metadata", {}).get("annotations") or {}
+        applied: str | None = annotations.get(INSTANCE)
+        return applied
 
     def path(self, kind: str, name: str = "") -> str:
         """Return where an object is, or all of its kind are."""

@@ -12,20 +12,22 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from mailport.model import InboundSmtp
-from mailport.operator.references import references
+from mailport.contract.model import InboundSmtp
+from mailport.contract.references import references
+from tests.dropped import dropped_packets
 from tests.kube.cluster import ROOT, Cluster, program
+from tests.ports import free_port
 
 IMAGE = "mailport:tests"
 
@@ -33,6 +35,7 @@ IMAGE = "mailport:tests"
 OPERATOR = "system:serviceaccount:mailport-system:mailport-operator"
 OPERATOR_GROUPS = "system:serviceaccounts,system:serviceaccounts:mailport-system,system:authenticated"
 _numbers = itertools.count(1)
+_launching = ThreadPoolExecutor(1)  # a process ends with the thread that started it (PR_SET_PDEATHSIG): this one stays
 
 
 class Operator:
@@ -44,7 +47,7 @@ class Operator:
         """Another kubeconfig than the user's leads it through a Relay, or has a certificate instead of a token."""
         self._cluster = cluster
         self.log = folder / f"operator-{next(_numbers)}.log"
-        self.admin = _free_port()
+        self.admin = free_port()
         self._command = [
             sys.executable, "-m", "mailport", "operator",
             f"--listener-image={IMAGE}", f"--admin=127.0.0.1:{self.admin}", *arguments,
@@ -58,17 +61,22 @@ class Operator:
         self._cluster.wait_for("the operator is ready", lambda: self.running and self.page("readyz")[0] == 200, 60)
         return self
 
+    def until_live(self) -> None:
+        """Wait until a process that was launched answers."""
+        self._cluster.wait_for("the operator is live", lambda: self.running and self.page("livez")[0] == 200, 60)
+
     def launch(self) -> None:
         """Start it, and wait for nothing."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = _launching.submit(
+                subprocess.Popen,
                 ["setpriv", "--pdeathsig", "KILL", "--", *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=self._environment,
                 process_group=0,
-            )
+            ).result()
 
     def page(self, name: str) -> tuple[int, str]:
         """Get a page of the admin port; status 0 where nobody answers."""
@@ -141,6 +149,7 @@ class Listener:
     def __init__(self, address: str, port: int, said: dict[str, Any]) -> None:
         self.said = said
         self.asked = 0
+        self._dropping = ExitStack()
         listener = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -163,13 +172,24 @@ class Listener:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+        self._dropping.close()
+
+    def drop_packets(self) -> None:
+        """Answer nothing any more, not even that nobody listens."""
+        address, port = self._server.server_address[:2]
+        self.stop()
+        self._dropping.enter_context(dropped_packets(str(address), port))
 
 
 class Node:
     """Plays kubelet and listeners for all pods of a namespace: a fake, see above."""
 
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
+    def __init__(
+        self, cluster: Cluster, namespace: str, read: Callable[[str], InboundSmtp] = InboundSmtp.parse_json
+    ) -> None:
+        """Its listeners read their configuration by `read`: one that they cannot read ends the test."""
         self._cluster = cluster
+        self._read = read
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self._config_maps = f"/api/v1/namespaces/{namespace}/configmaps"
         self._secrets = f"/api/v1/namespaces/{namespace}/secrets"
@@ -178,6 +198,7 @@ class Node:
         self.override: dict[str, Any] = {}  # what every listener says besides
         self.mounts = True  # False: a kubelet whose watch of ConfigMaps is far behind
         self.ready = True
+        self.starts = True  # False: containers of new pods do not start
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -205,9 +226,10 @@ class Node:
     def _keep(self, name: str, pod: dict[str, Any]) -> None:
         annotations = json.dumps(pod["metadata"].get("annotations", {}), sort_keys=True)
         if name not in self.listeners:
-            if self._is_there(self._config_maps, _config_map(pod)):  # else a kubelet waits for it
+            if self.starts and self._is_there(self._config_maps, _config_map(pod)):  # else a kubelet waits for it
                 self._start(name, pod)
-        elif self._mounted[name] == annotations or not self.mounts:
+            return
+        if self._mounted[name] == annotations or not self.mounts:
             self.listeners[name].said |= self.override
             self._say_ready(name, pod)
             return
@@ -216,7 +238,7 @@ class Node:
     def _mount(self, name: str, pod: dict[str, Any]) -> dict[str, Any]:
         found = self._cluster.ask("GET", f"{self._config_maps}/{_config_map(pod)}").expect_accepted()
         content = found.body["data"]["inboundsmtp.json"]
-        gateway = InboundSmtp.parse_json(content)
+        gateway = self._read(content)
         self._mounted[name] = json.dumps(pod["metadata"].get("annotations", {}), sort_keys=True)
         missing = [
             {"kind": "Secret", "name": reference.name, "key": key, "field": reference.field}
@@ -228,13 +250,17 @@ class Node:
             "hash": hashlib.sha256(content.encode()).hexdigest(),
             "generation": gateway.metadata.generation,
             "missing": missing,
+            "destinations": [
+                {"route": route.name, "state": "Reachable", "error": None} for route in gateway.spec.routes
+            ],
+            "restartRequired": _opened(pod) != _wanted(gateway),
         }
 
     def _start(self, name: str, pod: dict[str, Any]) -> None:
         address = f"127.{os.getpid() % 200 + 10}.{next(_numbers) % 250}.{len(self.listeners) + 2}"
         ports = pod["spec"]["containers"][0]["ports"]
         port = next(port["containerPort"] for port in ports if port["name"] == "admin")
-        said = {"restartRequired": False, "draining": False, "certificates": [], "reloadError": None}
+        said = {"draining": False, "certificates": [], "reloadError": None}
         self.listeners[name] = Listener(address, port, said | self._mount(name, pod) | self.override)
         self._set_status(name, podIP=address, podIPs=[{"ip": address}], phase="Running")
         self._say_ready(name, pod)
@@ -252,6 +278,16 @@ class Node:
 
     def _is_there(self, collection: str, name: str) -> bool:
         return self._cluster.ask("GET", f"{collection}/{name}").accepted
+
+
+def _opened(pod: dict[str, Any]) -> set[int]:
+    """What a listener in this pod has bound when it started, as the pod's ports say, and goes on with."""
+    return {port["containerPort"] for port in pod["spec"]["containers"][0]["ports"]}
+
+
+def _wanted(gateway: InboundSmtp) -> set[int]:
+    """What it would bind if it started now."""
+    return {listener.port for listener in gateway.spec.listeners} | {gateway.spec.pod.admin_port}
 
 
 def _config_map(pod: dict[str, Any]) -> str:
@@ -295,7 +331,7 @@ def without(operator: Operator) -> Iterator[None]:
 def grant(cluster: Cluster, *arguments: str, namespace: str = "mailport-system", release: str = "mailport") -> None:
     """Give the operator's ServiceAccount of a namespace what the chart grants, and no more."""
     cluster.create_namespace(namespace)
-    chart = ("template", release, str(ROOT / "helm/mailport"), f"--namespace={namespace}")
+    chart = ("template", release, str(ROOT / "helm/mailport"), f"--namespace={namespace}", "--set=image.registry=")
     cluster.kubectl("apply", "-f", "-", stdin=helm(*chart, "--show-only=templates/rbac.yaml", *arguments))
 
 
@@ -314,9 +350,3 @@ def helm(*arguments: str) -> str:
 def eventually(cluster: Cluster, what: str, happens: Callable[[], bool], seconds: float = 20) -> None:
     """Wait for what an operator is to bring about."""
     cluster.wait_for(what, happens, seconds)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

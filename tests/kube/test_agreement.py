@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from mailport import documents
+from mailport.contract import documents
 from tests.kube.cluster import Cluster
 from tests.kube.test_crd import GOOD, create, gateway
 
@@ -27,6 +27,7 @@ many = settings(
 )
 
 OPAQUE = {"resources", "affinity", "tolerations", "topologySpreadConstraints", "metrics"}
+OPAQUE |= {"configMap", "secret", "csi", "downwardAPI"}  # sources of volumes
 
 
 def judged_by_model(document: dict[str, Any]) -> list[str]:
@@ -207,6 +208,23 @@ ROUTE = record(
     },
     clients=["Anyone", "Authenticated"],
 )
+KEY = st.just({"name": "a", "key": "b"})
+ENV = record(
+    {"name": ["A", "B"]},
+    value=["", "1"],
+    valueFrom=record(secretKeyRef=KEY, configMapKeyRef=KEY, fieldRef=[{"fieldPath": "metadata.name"}]),
+)
+SOURCE = record(
+    configMap=[{"name": "a"}],
+    secret=[{"name": "a"}],
+    serviceAccountToken=[{"path": "token"}, {"path": "token", "audience": "a"}],
+)
+VOLUME = record(
+    {"name": ["a", "b", "mail"]},
+    configMap=[{"name": "a"}],
+    emptyDir=[{}, {"sizeLimit": "1Gi"}, {"sizeLimit": 0}],
+    projected=record({"sources": st.lists(SOURCE, max_size=2)}),
+)
 SPEC = record(
     {
         "hostname": ["mx.example.org"],
@@ -216,6 +234,7 @@ SPEC = record(
     tls=record({"certificateRefs": [[{"name": "a"}], [{"name": "a"}, {"name": "b"}], [{"name": "a"}, {"name": "a"}]]}),
     auth=st.just({"htpasswd": {"secretRef": {"name": "users"}}}),
     network=record(
+        hostNetwork=[True, False],
         ipFamilies=[["IPv4"], ["IPv6"], ["IPv4", "IPv6"], ["IPv6", "IPv6"]],
         bindAddresses=[[], ["192.0.2.1"], ["2001:db8::/32"], ["192.0.2.1", "2001:db8::1"]],
     ),
@@ -226,7 +245,17 @@ SPEC = record(
         loadBalancerSourceRanges=[[], ["192.0.2.0/24"]],
         allocateLoadBalancerNodePorts=[True, False],
     ),
-    pod=record(adminPort=[25, 9090]),
+    pod=record(
+        adminPort=[25, 9090],
+        runAsUser=[1000],
+        env=st.lists(ENV, max_size=2),
+        volumes=st.lists(VOLUME, max_size=2),
+        volumeMounts=st.lists(record({"name": ["a", "b"], "mountPath": ["/mnt/a", "/mnt/b", "/tmp"]}), max_size=2),
+        dnsPolicy=["ClusterFirst", "None"],
+        dnsConfig=record(nameservers=[[], ["192.0.2.53"], ["::ffff:192.0.2.53"], ["2001:db8::53"]]),
+    ),
+    networkPolicy=["Managed", "Unmanaged"],
+    disruptionBudget=record(maxUnavailable=[0, 1, "0%", "1%", "00%", "100%", 1001]),
     autoscaling=record({"maxReplicas": [1, 2]}, minReplicas=[1, 2, 3]),
 )
 
@@ -251,5 +280,96 @@ def test_both_say_the_same_of_the_keys_of_maps(cluster, key):
     document = gateway(next(path for path in GOOD if path.stem == "minimal"))
     for field in ("labels", "annotations", "nodeSelector"):
         document["spec"]["pod"] = {field: {key: "value"}}
+
+        assert_agreement(cluster, document)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *["TZ", "_", "A1", "1A", "A-B", "a.b", "A" * 253, "A" * 254, "", "Ä"],
+        *["MAILPORT_X", "mailport_x", "MAILPORT", "PYTHONPATH", "PYTHON", "MY_PYTHON", "LD_PRELOAD", "LD", "OLD_X"],
+        *["HTTPS_PROXY", "no_proxy", "PROXY", "_PROXY", "PROXY_X", "SSL_CERT_FILE", "OPENSSL_CONF", "AWS_REGION"],
+        *["PATH", "path", "PATHS", "MYPATH", "POD_IP", "GCONV_PATH", "LOCPATH"],
+    ],
+)
+def test_both_say_the_same_of_names_of_variables(cluster, name):
+    document = gateway(next(path for path in GOOD if path.stem == "minimal"))
+    document["spec"]["pod"] = {"env": [{"name": name, "value": "1"}]}
+
+    assert_agreement(cluster, document)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *["/mnt", "/mnt/", "//mnt", "mnt", "/", "", "/a b", "/a:b", "/.", "/..", "/a/..", "/a/.b", "/...", "/a/../b"],
+        *[
+            "/etc",
+            "/etc/x",
+            "/etc/mailport",
+            "/etc/mailport/x",
+            "/etc/mailports",
+            "/etc/ssl",
+            "/etc/ssl/certs",
+            "/etc/sslx",
+        ],
+        *["/etc/python3", "/etc/python3/x", "/etc/ld.so.conf.d", "/etc/ldxso", "/opt", "/opt/x", "/opt/mailport"],
+        *["/opt/mailport/lib", "/tmp", "/tmp/x", "/tmpx", "/usr", "/usr/x", "/usrx", "/lib", "/lib64", "/library/x"],
+        *["/var", "/var/x", "/var/lib", "/var/lib/x", "/var/lib/mailport", "/var/lib/mailport/x", "/proc", "/sys/x"],
+    ],
+)
+def test_both_say_the_same_of_where_a_volume_is_mounted(cluster, path):
+    document = gateway(next(each for each in GOOD if each.stem == "minimal"))
+    volumes = [{"name": "a", "configMap": {"name": "a"}}]
+    document["spec"]["pod"] = {"volumes": volumes, "volumeMounts": [{"name": "a", "mountPath": path}]}
+
+    assert_agreement(cluster, document)
+
+
+HOSTS = st.lists(
+    st.sampled_from(
+        [
+            *[
+                "a",
+                "B-c",
+                "-",
+                "_",
+                ".",
+                "..",
+                ":",
+                "::",
+                "::ffff:",
+                "[",
+                "]",
+                "%",
+                "1",
+                "01",
+                "255",
+                "256",
+                "0x7f",
+                "0xg",
+            ],
+            *["192.0.2.1", "10.1", "2001:db8", "64:ff9b::", "a" * 63, "a" * 64, ".example", ":25"],
+        ]
+    ),
+    min_size=1,
+    max_size=5,
+).map("".join)
+
+
+@given(host=HOSTS, port=st.sampled_from(["", ":", ":80", ":65536"]))
+@many
+def test_both_say_the_same_of_hosts(cluster, host, port):
+    """By itself, as the name of a certificate, and in a URL with and without brackets."""
+    tls = {"serverName": host}
+    for deliver in (
+        {"lmtp": {"host": host, "port": 24}},
+        {"smtp": {"host": "mail", "tls": tls}},
+        {"webhook": {"url": f"http://{host}{port}/in"}},
+        {"nats": {"url": f"nats://[{host}]{port}", "stream": "M", "subject": "m"}},
+    ):
+        document = gateway(next(path for path in GOOD if path.stem == "minimal"))
+        document["spec"]["routes"] = [{"name": "a", "recipients": ["a@example.org"], "deliver": deliver}]
 
         assert_agreement(cluster, document)

@@ -7,7 +7,10 @@ import time
 
 import pytest
 
-from tests.kube.operating import OPERATOR, Node, Operator, instead
+from tests.kube.cluster import Cluster
+from tests.kube.fixtures import running
+from tests.kube.gateways import Gateways
+from tests.kube.operating import OPERATOR, Node, Operator, grant, instead, stopped_at_the_end
 from tests.operator.making import MINIMAL, maildir
 
 ROUTE = MINIMAL["routes"][0]
@@ -25,7 +28,7 @@ def children_of(gateways):
     """Each object of ours, with its version: the same where nothing was written."""
     return {
         kind: gateways.child(kind, name).body["metadata"]["resourceVersion"]
-        for kind, name in (("ServiceAccount", "mx-listener"), ("ConfigMap", "mx-c1"), ("Service", "mx"))
+        for kind, name in (("ServiceAccount", "mx-listener"), ("ConfigMap", "mx-c2"), ("Service", "mx"))
     } | {"Deployment": gateways.child("Deployment").body["metadata"]["generation"]}
 
 
@@ -199,26 +202,71 @@ def test_what_cannot_change_in_place_needs_a_person(gateways):
     assert "spec.loadBalancerClass" in found["message"]
     assert gateways.condition("Stalled")["reason"] == gateways.condition("Ready")["reason"] == "ImmutableField"
     assert gateways.child("Service").body["metadata"]["uid"] == before
-    assert gateways.child("Deployment").body["spec"]["replicas"] == 2  # what can be done is
+    assert gateways.child("Deployment").body["spec"]["replicas"] == 1  # all of a change, or nothing
     gateways.cluster.kubectl(*shlex.split(command)[1:])
     gateways.until("Programmed", "Programmed")
     assert gateways.child("Service").body["spec"]["loadBalancerClass"] == "example.org/other"
+    assert gateways.child("Deployment").body["spec"]["replicas"] == 2
+
+
+class DualStack(Cluster):
+    service_ranges = "10.96.0.0/16,fd00:96::/112"
+
+
+def test_another_family_is_known_to_be_refused_before_anything_is_written(tmp_path):
+    """Else pods would listen on IPv6 alone, behind a Service of IPv4: mail would stop as they roll.
+
+    By no word of the refusal: the API server would make such a Service, and does not change this one to it.
+    """
+    with running(tmp_path, DualStack) as cluster:
+        cluster.install_crd()
+        grant(cluster)
+        gateways = Gateways(cluster, cluster.new_namespace())
+        with stopped_at_the_end(operator := Operator(cluster, OPERATOR, folder=tmp_path)):
+            operator.start()
+            gateways.apply(network={"ipFamilies": ["IPv4"]})
+            gateways.until("Programmed", "Programmed")
+            before = children_of(gateways)
+            gateways.apply(network={"ipFamilies": ["IPv6"]})
+            found = gateways.until("Programmed", "ImmutableField")
+            stalled, after = gateways.condition("Stalled"), children_of(gateways)
+            (command,) = re.findall(r"kubectl delete .*$", found["message"])
+            cluster.kubectl(*shlex.split(command)[1:])
+            gateways.until("Programmed", "Programmed")
+            families = gateways.child("Service").body["spec"]["ipFamilies"]
+
+    assert command == f"kubectl delete service mx --namespace {gateways.namespace}"
+    assert stalled["reason"] == "ImmutableField"
+    assert after == before
+    assert families == ["IPv6"]
+
+
+def test_a_family_that_the_cluster_has_not_is_a_fault_that_no_command_mends(gateways):
+    gateways.apply(network={"ipFamilies": ["IPv4"]})
+    gateways.until("Programmed", "Programmed")
+    before = children_of(gateways)
+    gateways.apply(network={"ipFamilies": ["IPv6"]})
+    found = gateways.until("Programmed", "ApplyFailed")
+
+    assert "kubectl delete" not in found["message"]
+    assert gateways.condition("Stalled")["reason"] == "ApplyFailed"
+    assert children_of(gateways) == before
 
 
 def test_a_config_map_that_somebody_made_immutable_needs_a_person(gateways):
     gateways.apply()
     gateways.until("Programmed", "Programmed")
-    gateways.patch("ConfigMap", "mx-c1", {"immutable": True})
+    gateways.patch("ConfigMap", "mx-c2", {"immutable": True})
     gateways.apply(hostname="other.example.org")
     (command,) = re.findall(r"kubectl delete .*$", gateways.until("Programmed", "ImmutableField")["message"])
     gateways.cluster.kubectl(*shlex.split(command)[1:])
     gateways.until("Programmed", "Programmed")
 
-    assert "other.example.org" in gateways.child("ConfigMap", "mx-c1").body["data"]["inboundsmtp.json"]
+    assert "other.example.org" in gateways.child("ConfigMap", "mx-c2").body["data"]["inboundsmtp.json"]
 
 
 def test_what_the_api_server_refuses_is_apply_failed(gateways):
-    """Fields of Kubernetes' own types are for it to judge. The rest is applied, and the next spec heals it."""
+    """Fields of Kubernetes' own types are for it to judge. The rest is made, and the next spec heals it."""
     gateways.apply(pod={"affinity": {"nodeAffinity": {"nonsense": True}}}, networkPolicy="Managed")
     found = gateways.until("Programmed", "ApplyFailed")
 
@@ -229,6 +277,17 @@ def test_what_the_api_server_refuses_is_apply_failed(gateways):
     gateways.apply()
     gateways.until("Programmed", "Programmed")
     gateways.until_rendered()
+
+
+def test_what_the_api_server_will_refuse_again_stalls(gateways):
+    """422: the same can never be taken. A tool that waits may give up."""
+    resources = {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}
+    gateways.apply(pod={"resources": resources})
+    found = gateways.until("Programmed", "ApplyFailed")
+
+    assert "must be less than or equal to cpu limit" in found["message"]
+    assert gateways.condition("Stalled")["reason"] == "ApplyFailed"
+    assert gateways.condition("Reconciling")["reason"] == "Absent"
 
 
 def test_suspended_means_that_nothing_is_touched(gateways):
@@ -244,7 +303,12 @@ def test_suspended_means_that_nothing_is_touched(gateways):
     gateways.apply(replicas=4, management="Suspended", networkPolicy="Managed", hostname="other.example.org")
     found = gateways.until("Programmed", "Suspended")
 
-    named = ("ConfigMap mx-c1", "Deployment mx", "PodDisruptionBudget mx", "NetworkPolicy mx")
+    named = (
+        "ConfigMap mx-c2 (.data.inboundsmtp.json)",
+        "Deployment mx (.spec.replicas)",
+        "PodDisruptionBudget mx",
+        "NetworkPolicy mx",
+    )
     assert [child for child in named if child not in found["message"]] == []
     assert "Service mx" not in found["message"]
     assert gateways.condition("Ready")["reason"] == "Suspended"
@@ -285,7 +349,9 @@ def test_the_first_visit_says_that_nothing_is_known_yet(gateways):
         "Programmed": ("Unknown", "Pending"),
         "Available": ("Unknown", "Pending"),
         "ConfigLive": ("Unknown", "Pending"),
+        "AddressAssigned": ("Unknown", "Pending"),
         "DeliveryDurable": ("True", "Durable"),
+        "DestinationsReachable": ("Unknown", "Pending"),
         "Reconciling": ("True", "Pending"),
     }
     assert {found["observedGeneration"] for found in visited["status"]["conditions"]} == {1}
@@ -319,7 +385,9 @@ def test_all_is_well(gateways, controllers):
         ("Programmed", "True", "Programmed"),
         ("Available", "True", "MinimumReplicasAvailable"),
         ("ConfigLive", "True", "Live"),
+        ("AddressAssigned", "True", "Assigned"),
         ("DeliveryDurable", "True", "Durable"),
+        ("DestinationsReachable", "True", "Reachable"),
     ]
     assert {each["observedGeneration"] for each in conditions} == {found["metadata"]["generation"]} == {1}
     (other,) = [port["nodePort"] for port in service["ports"] if port["port"] == 587]
@@ -346,19 +414,22 @@ def test_all_is_well(gateways, controllers):
 
 
 def test_the_address_is_the_load_balancers_once_there_is_one(gateways):
-    """No cloud is here: the test says what one would say. Until then it is the cluster's."""
+    """No cloud is here: the test says what one would say. Until then there is none, and it is not Ready."""
     gateways.apply(service={"type": "LoadBalancer"})
     gateways.until("Programmed", "Programmed")
-    (inside,) = gateways.child("Service").body["spec"]["clusterIPs"]
-    until_addresses_are(gateways, [{"type": "IPAddress", "value": inside}])
+    gateways.until("AddressAssigned", "AddressNotAssigned")
+    until_addresses_are(gateways, [])
+    assert gateways.child("Service").body["spec"]["clusterIP"] not in gateways.kubectl("get", "ismtp")
     ingress = [{"ip": "192.0.2.25"}, {"hostname": "lb.example.org"}]
     gateways.patch("Service", "mx", {"status": {"loadBalancer": {"ingress": ingress}}}, subresource="status")
     until_addresses_are(
         gateways, [{"type": "IPAddress", "value": "192.0.2.25"}, {"type": "Hostname", "value": "lb.example.org"}]
     )
 
+    assert gateways.until("AddressAssigned", "Assigned")["status"] == "True"
     gateways.patch("Service", "mx", {"status": {"loadBalancer": {"ingress": None}}}, subresource="status")
-    until_addresses_are(gateways, [{"type": "IPAddress", "value": inside}])
+    until_addresses_are(gateways, [])
+    gateways.until("AddressAssigned", "AddressNotAssigned")
 
 
 def until_addresses_are(gateways, addresses):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mailport import documents, yaml_text
+from mailport.contract import documents, yaml_text
 from tests.kube.cluster import Answer, Cluster
 
 CORPUS = Path(__file__).parent.parent / "corpus"
@@ -27,7 +27,7 @@ OF_THE_HEAD = {
 # A rule can name no item of the list or map that it looks through, nor the one destination too many
 RULES_LOOK_THROUGH = re.compile(
     r"spec\.(listeners(\[\d+])?|routes(\[\d+]\.deliver)?|tls\.certificateRefs|network\.(ipFamilies|bindAddresses)"
-    r"|(pod|service)\.(labels|annotations|nodeSelector))"
+    r"|(pod|service)\.(labels|annotations|nodeSelector)|pod\.(env|volumes|volumeMounts))"
 )
 
 
@@ -177,7 +177,14 @@ def test_the_largest_document_is_checked_within_the_cost_limits(mail):
                 "loadBalancerSourceRanges": [f"::ffff:10.{each}.0.0/112" for each in range(256)],
                 "annotations": {f"{'a' * 60}.example.org/{'b' * 60}{each}": "c" * 100 for each in range(64)},
             },
-            "pod": {"labels": {f"{'a' * 60}.example.org/{'b' * 60}{each}": "c" * 63 for each in range(64)}},
+            "pod": {
+                "labels": {f"{'a' * 60}.example.org/{'b' * 60}{each}": "c" * 63 for each in range(64)},
+                "env": [{"name": f"{'A' * 250}{each:02}", "value": "v" * 16_384} for each in range(64)],
+                "volumes": [{"name": f"{'v' * 60}{each:02}", "configMap": {"name": "a"}} for each in range(32)],
+                "volumeMounts": [
+                    {"name": f"{'v' * 60}31", "mountPath": f"/{'m' * 250}{each:02}"} for each in range(32)
+                ],
+            },
             "routes": routes,
         },
     }
@@ -207,6 +214,8 @@ def test_kubectl_explains_the_fields(mail):
     assert "name\t<string> -required-" in listeners
     assert "Default: chosen by" in listeners
     assert "enum: Normalize, Reject" in mail.kubectl("explain", "ismtp.spec.content")
+    leads = " ".join(mail.kubectl("explain", "ismtp.spec.service.type").split())
+    assert "`None`: no Service, as with hostNetwork, or where you make one yourself" in leads
     assert "Default: `1000`." in mail.kubectl("explain", "ismtp.spec.limits.maxConnections")
 
 

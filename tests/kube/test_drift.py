@@ -5,17 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from mailport.operator.drift import (
-    ATOMIC_MAPS,
-    KEYED_LISTS,
-    added,
-    compact,
-    differences,
-    dropped,
-    replicas_owned_by_others,
-)
+from mailport.operator.apply.additions import added
+from mailport.operator.apply.drift import ATOMIC_MAPS, KEYED_LISTS, differences, dropped
+from mailport.operator.children.manifests import children
 from mailport.operator.kinds import CHILDREN
-from mailport.operator.manifests import children
+from mailport.operator.managed_fields import compact, replicas_owned_by_others
 from mailport.operator.metadata import OPERATOR
 from tests.kube.fixtures import running
 from tests.kube.test_render import place, within
@@ -443,7 +437,7 @@ def places(value, place=""):
 TABLES = KEYED_LISTS | dict.fromkeys(ATOMIC_MAPS)
 
 
-@pytest.mark.parametrize("place", TABLES)
+@pytest.mark.parametrize("place", sorted(TABLES))
 def test_the_tables_are_what_the_api_server_says(merging, place):
     """Of every kind that has such a field."""
     said = {types[place] for types in merging.values() if place in types}
@@ -453,7 +447,7 @@ def test_the_tables_are_what_the_api_server_says(merging, place):
 
 def test_whatever_is_merged_in_a_child_is_in_the_tables(merging):
     """In the children of every good document; all other lists are atomic."""
-    documents = [*CORPUS, *(ROOT / "tests/operator/documents").glob("*.yaml")]
+    documents = [*CORPUS, *(ROOT / "tests/operator/children/documents").glob("*.yaml")]
     rendered = [child for path in documents for child in children(read(path), replace(GIVEN, owner_uid="u"))]
     found = {place for child in rendered for place in places(child) if place in merging[child["kind"]]}
 

@@ -1,10 +1,15 @@
 """What goes from hand to hand without a gap: replicas, what pods still need, an address, children."""
 
+import json
 import os
 from itertools import groupby
 
+from mailport.contract.model import InboundSmtp
 from tests.kube.gateways import ALL, NAMES, applied_by_us
-from tests.kube.operating import OPERATOR, Node, Operator, instead, without
+from tests.kube.operating import OPERATOR, Node, Operator, instead, stopped_at_the_end, without
+from tests.operator.making import maildir
+
+OPERATOR_OPTIONS = ("--allow=loadBalancer,nodePort,annotations=example.org/*",)
 
 # --- what pods still need
 
@@ -28,13 +33,82 @@ def test_a_service_account_of_ours_goes_with_the_last_pod_that_runs_as_it(operat
         assert gateways.child("ServiceAccount", "workload").accepted
 
 
+def of_format(gateways, number):
+    """The configuration of a format, parsed."""
+    return json.loads(gateways.child("ConfigMap", f"mx-c{number}").expect_accepted().body["data"]["inboundsmtp.json"])
+
+
+def formats(gateways):
+    return [number for number in (1, 2, 3) if gateways.child("ConfigMap", f"mx-c{number}").accepted]
+
+
+def mounted(gateways):
+    """The formats that pods mount, with the names of their arguments."""
+    return {
+        next(volume["configMap"]["name"] for volume in pod["spec"]["volumes"] if volume["name"] == "config"): {
+            argument.partition("=")[0] for argument in pod["spec"]["containers"][0]["args"]
+        }
+        for pod in gateways.pods()
+    }
+
+
+NEW = {"--mounted", "--scratch", "--scratch-limit", "--mailbox-limit"}  # of FORMAT 2
+
+
+def test_pods_of_two_formats_each_find_what_they_understand(operator, gateways, controllers, tmp_path):
+    """From FORMAT 1 to FORMAT 2 and back, with a node that does not come to stopping the old pod."""
+    of_before = Operator(controllers, OPERATOR, "--listener-format=1", folder=tmp_path)
+    with instead(operator, of_before):
+        with Node(controllers, gateways.namespace):
+            gateways.apply(routes=[maildir("people", None)])
+            gateways.until("Available", "MinimumReplicasAvailable")
+        assert formats(gateways) == [1]
+        assert mounted(gateways).keys() == {"mx-c1"}
+        assert not mounted(gateways)["mx-c1"] & NEW
+
+    controllers.wait_for("there is a new pod", lambda: len(gateways.pods()) == 2)
+    gateways.apply(routes=[maildir("people", None)], limits={"maxErrors": 7})
+    gateways.until("Programmed", "Programmed")
+    assert mounted(gateways).keys() == {"mx-c1", "mx-c2"}
+    assert mounted(gateways)["mx-c2"] > NEW
+    assert [of_format(gateways, number)["spec"]["limits"]["maxErrors"] for number in (1, 2)] == [7, 7]
+    assert [of_format(gateways, number)["spec"]["limits"].get("drainSeconds") for number in (1, 2)] == [None, 105]
+
+    gateways.apply(routes=[maildir("people", None)], limits={"maxErrors": 8}, pod={"mailboxSize": "2Gi"})
+    gateways.until("Programmed", "Programmed")  # which FORMAT 1 cannot carry: its pods keep what they have
+    assert [of_format(gateways, number)["spec"]["limits"]["maxErrors"] for number in (1, 2)] == [7, 8]
+    with Node(controllers, gateways.namespace):
+        controllers.wait_for("the old pod has gone", lambda: len(gateways.pods()) == 1)
+        gateways.until_gone("ConfigMap", "mx-c1")
+        assert formats(gateways) == [2]
+
+    again = Operator(controllers, OPERATOR, "--listener-format=1", folder=tmp_path)
+    with instead(operator, again):
+        assert "spec.pod.mailboxSize: " in gateways.until("Accepted", "UnsupportedField")["message"]
+        assert formats(gateways) == [2]
+        gateways.apply(routes=[maildir("people", None)], limits={"maxErrors": 9})
+        controllers.wait_for("there is a new pod", lambda: len(gateways.pods()) == 2)
+        gateways.until("Programmed", "Programmed")
+        assert [of_format(gateways, number)["spec"]["limits"]["maxErrors"] for number in (1, 2)] == [9, 9]
+        with Node(controllers, gateways.namespace):
+            controllers.wait_for("the old pod has gone", lambda: len(gateways.pods()) == 1)
+            gateways.until_gone("ConfigMap", "mx-c2")
+        assert mounted(gateways).keys() == {"mx-c1"}
+
+
 # Of an operator that Python starts with this as its sitecustomize.py
 NEXT_VERSION = """\
-from mailport.operator import configuration
-first = configuration.FORMATS[1]
-configuration.FORMATS = {2: lambda gateway: first(gateway), 3: lambda gateway: first(gateway)}
+from mailport.operator.children import configuration
+second = configuration.FORMATS[2]
+configuration.FORMATS = {2: second, 3: lambda gateway: {"format": 3, "gateway": second(gateway)}}
 configuration.FORMAT = 3
 """
+
+
+def read_by_its_listener(content):
+    """Read one of the formats of that version."""
+    document = json.loads(content)
+    return InboundSmtp.parse_json(json.dumps(document["gateway"]) if document.get("format") == 3 else content)
 
 
 def test_a_format_of_the_configuration_stays_while_a_pod_mounts_it(
@@ -45,19 +119,28 @@ def test_a_format_of_the_configuration_stays_while_a_pod_mounts_it(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     next_version = Operator(controllers, OPERATOR, folder=tmp_path)
     monkeypatch.undo()
-    with Node(controllers, gateways.namespace):
-        gateways.apply()
-        gateways.until("Available", "MinimumReplicasAvailable")
-    with instead(operator, next_version):
+    of_before = Operator(controllers, OPERATOR, "--listener-format=1", folder=tmp_path)
+    with without(operator), stopped_at_the_end(of_before, next_version):
+        of_before.start()
+        with Node(controllers, gateways.namespace):
+            gateways.apply()
+            gateways.until("Available", "MinimumReplicasAvailable")
+        before = of_format(gateways, 1)
+        assert of_before.stop() == 0
+        next_version.start()
         controllers.wait_for("there is a new pod", lambda: len(gateways.pods()) == 2)
         gateways.until("Programmed", "Programmed")
 
-        assert [gateways.child("ConfigMap", f"mx-c{number}").accepted for number in (1, 2, 3)] == [True] * 3
-        with Node(controllers, gateways.namespace):
+        assert formats(gateways) == [1, 3]
+        assert of_format(gateways, 1) == before
+        assert of_format(gateways, 3)["gateway"]["spec"]["hostname"] == "mx.example.org"
+        with Node(controllers, gateways.namespace, read_by_its_listener):
             controllers.wait_for("the old pod has gone", lambda: len(gateways.pods()) == 1)
             gateways.until_gone("ConfigMap", "mx-c1")
-        assert [gateways.child("ConfigMap", f"mx-c{number}").accepted for number in (2, 3)] == [True] * 2
-        gateways.delete()  # before an operator that writes neither comes back
+            assert formats(gateways) == [3]
+            gateways.until("ConfigLive", "Live")
+        gateways.delete()  # before an operator that does not write it comes back
+        assert next_version.stop() == 0
 
 
 # --- an address

@@ -9,9 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from mailport.operator.metadata import SELECTOR_LABEL
-from mailport.operator.poking import ANNOTATION
-from tests.kube.operating import OPERATOR, Node
+from mailport.operator.metadata import POKE, SELECTOR_LABEL
+from tests.kube.operating import OPERATOR, Listener, Node, without
 
 LAGGING_SECONDS = 4.5  # longer than any of the first three pauses between pokes
 TLS = {"certificateRefs": [{"name": "mx-tls"}]}
@@ -46,7 +45,7 @@ def pokes(gateways):
 
 def annotations(gateways):
     """The last poke of each pod."""
-    return [pod["metadata"].get("annotations", {}).get(ANNOTATION) for pod in gateways.pods()]
+    return [pod["metadata"].get("annotations", {}).get(POKE) for pod in gateways.pods()]
 
 
 def test_a_change_is_live_by_a_poke(gateways, node):
@@ -120,6 +119,26 @@ def test_what_a_listener_cannot_load_is_said_in_its_words(gateways, node):
     assert [reason for reason, _ in gateways.events()] == ["Ready", "ReloadFailed", "Ready"]
 
 
+def test_a_destination_that_cannot_be_reached_is_told_of_and_mail_is_taken(gateways, node):
+    """Within seconds, in `kubectl describe` and by an Event."""
+
+    def destination(state, error):
+        return {"destinations": [{"route": "nothing", "state": state, "error": error}]}
+
+    node.override = destination("Unknown", None)
+    gateways.apply()
+    until_live(gateways)
+    node.override = destination("Misconfigured", "AUTH: 535 5.7.8 authentication failed")
+    found = gateways.until("DestinationsReachable", "Misconfigured")
+    described = gateways.kubectl("describe", "inboundsmtp", "mx")
+    ready = gateways.condition("Ready")
+
+    assert (found["status"], found["message"]) == ("False", "route nothing: AUTH: 535 5.7.8 authentication failed")
+    assert "route nothing: AUTH: 535 5.7.8 authentication failed" in described
+    assert ready["status"] == "True"
+    assert [reason for reason, _ in gateways.events()] == ["Ready", "Misconfigured"]
+
+
 def test_a_missing_secret_is_named_while_the_rest_serves_and_heals_when_it_comes(gateways, node):
     """The operator may read no Secret: pods say what they miss, and a poke every ten seconds has them look again."""
     gateways.apply(tls=TLS)
@@ -140,12 +159,15 @@ def test_a_missing_secret_is_named_while_the_rest_serves_and_heals_when_it_comes
     assert 9.9 < second - first < 12
 
 
-def test_pods_that_do_not_say_what_they_run_are_no_reason_to_be_not_ready(gateways, node):
+@pytest.mark.parametrize(
+    "fall_silent", [Listener.stop, Listener.drop_packets], ids=["nobody listens", "packets are dropped"]
+)
+def test_pods_that_do_not_say_what_they_run_are_no_reason_to_be_not_ready(gateways, node, fall_silent):
     """A NetworkPolicy may keep the operator out. The kubelet says that they are ready, and that counts."""
     gateways.apply()
     until_live(gateways)
     for listener in node.listeners.values():
-        listener.stop()
+        fall_silent(listener)
     gateways.apply(limits={"maxConnections": 7})
     silent = gateways.until("ConfigLive", "PodsUnreachable")
     ready = gateways.until("Ready", "Ready")
@@ -154,6 +176,26 @@ def test_pods_that_do_not_say_what_they_run_are_no_reason_to_be_not_ready(gatewa
     assert gateways.pods()[0]["metadata"]["name"] in silent["message"]
     assert ready["status"] == "True"
     assert "not all of them say" in ready["message"]
+
+
+def test_an_operator_that_starts_asks_before_it_says_anything_of_pods(gateways, node, operator):
+    """Nothing has changed, so the status has not: no `Unknown` for a moment, and no Event."""
+    gateways.apply(replicas=2)
+    until_live(gateways, replicas=2)
+    gateways.until_rolled_out()
+    before = gateways.get()
+    with without(operator):
+        asked = {name: listener.asked for name, listener in node.listeners.items()}
+    gateways.cluster.wait_for(
+        "all were asked", lambda: all(node.listeners[name].asked > count for name, count in asked.items())
+    )
+    looks = operator.looks()
+    gateways.patch("InboundSmtp", "mx", {"metadata": {"annotations": {"example.org/look": "again"}}})
+    gateways.cluster.wait_for("it has looked again", lambda: operator.looks() > looks)
+
+    states = gateways.states("InboundSmtp", "mx", before["metadata"]["resourceVersion"])
+    assert states
+    assert [state["status"] for state in states] == [before["status"]] * len(states)
 
 
 def test_a_renewed_certificate_is_in_the_status_within_a_minute(gateways, node):
@@ -187,7 +229,7 @@ def test_a_pod_that_only_carries_the_label_is_neither_asked_nor_poked(gateways, 
 
     assert node.listeners["theirs"].asked == 0
     assert node.listeners[ours["metadata"]["name"]].asked > 0
-    assert gateways.child("Pod", "theirs").body["metadata"].get("annotations", {}).get(ANNOTATION) is None
+    assert gateways.child("Pod", "theirs").body["metadata"].get("annotations", {}).get(POKE) is None
     assert gateways.get()["status"]["readyReplicas"] == 1
 
 
@@ -195,15 +237,20 @@ def test_a_pod_that_only_carries_the_label_is_neither_asked_nor_poked(gateways, 
 
 
 def test_a_metric_says_which_gateways_are_ready(operator, gateways, node):
-    """As the condition has it; nothing is said any more of one that is gone."""
-    sample = f'mailport_operator_inboundsmtp_ready{{name="mx",namespace="{gateways.namespace}"}}'
+    """As the condition has it, and why not; nothing is said any more of one that is gone."""
+
+    def samples():
+        about = f'mailport_operator_inboundsmtp_ready{{name="mx",namespace="{gateways.namespace}",reason='
+        lines = operator.page("metrics")[1].splitlines()
+        return [line.removeprefix(about) for line in lines if line.startswith(about)]
+
     gateways.apply()
     until_live(gateways)
-    ready = operator.metric(sample)
+    ready = samples()
     node.ready = False
     gateways.until("Ready", "NoReplicaReady")
-    broken = operator.metric(sample)
+    broken = samples()
     gateways.delete()
-    gateways.cluster.wait_for("it is forgotten", lambda: sample not in operator.page("metrics")[1])
+    gateways.cluster.wait_for("it is forgotten", lambda: samples() == [])
 
-    assert (ready, broken) == (1, 0)
+    assert (ready, broken) == (['"Ready"} 1.0'], ['"NoReplicaReady"} 0.0'])

@@ -55,7 +55,7 @@ def test_the_namespaces_that_it_is_told_are_served(watched, operator):
     assert not a.unlike()
     assert not b.unlike()
     assert "status" not in c.get()
-    assert c.child("ConfigMap", "mx-c1").status == 404
+    assert c.child("ConfigMap", "mx-c2").status == 404
 
 
 def test_it_asks_for_nothing_outside_of_them(watched, operator):

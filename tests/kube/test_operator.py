@@ -5,12 +5,13 @@ import time
 
 import pytest
 
-from mailport.operator.manifests import children
+from mailport.operator.children.manifests import children
 from tests.kube.gateways import ALL, NAMES, OPTIONS, WRITING, applied_by_us
 from tests.kube.operating import OPERATOR, Node
 from tests.operator.making import MINIMAL, gateway, maildir
 from tests.tables import table
 
+OPERATOR_OPTIONS = ("--allow=loadBalancer,nodePort,annotations=example.org/*",)
 EACH = table({f"a {kind}": (kind, name) for kind, name in NAMES.items()})
 REPAIRED_SECONDS = 2
 LABEL = "mailport.dev/inboundsmtp"
@@ -265,7 +266,7 @@ def test_an_object_that_is_not_ours_is_left_alone(gateways, kind, name):
 def rendered_elsewhere(gateways):
     """The children of a gateway that is like ours, and that nobody looks after."""
     made = gateway(namespace=gateways.namespace, **ALL)
-    return json.loads(json.dumps(children(made, OPTIONS.circumstances(live_replicas=2))))
+    return json.loads(json.dumps(children(made, OPTIONS.inputs(live_replicas=2))))
 
 
 def test_what_carries_our_label_and_is_not_ours_is_not_removed(operator, gateways):

@@ -11,8 +11,8 @@ from collections import Counter
 
 import pytest
 
-from mailport.operator.drift import replicas_owned_by_others
 from mailport.operator.kinds import CHILDREN, CONFIG_MAP, DEPLOYMENT, DISRUPTION_BUDGET, SERVICE
+from mailport.operator.managed_fields import replicas_owned_by_others
 from mailport.operator.metadata import SELECTOR_LABEL
 from tests.kube.apart import control_plane
 from tests.kube.gateways import Gateways
@@ -34,7 +34,7 @@ def cluster(tmp_path_factory):
 
 @pytest.fixture
 def operator(cluster, tmp_path):
-    operator = Operator(cluster, OPERATOR, folder=tmp_path)
+    operator = Operator(cluster, OPERATOR, "--allow=nodePort,loadBalancer,annotations=*,labels=*", folder=tmp_path)
     with stopped_at_the_end(operator):
         yield operator.start()
         assert operator.stop() == 0
@@ -150,7 +150,7 @@ class Operations:
 
     def _tamper(self, name):
         kind, change = self._chance.choice(CHANGES)
-        path = self._gateways.path(kind.name, f"{name}-c1" if kind is CONFIG_MAP else name)
+        path = self._gateways.path(kind.name, f"{name}-c2" if kind is CONFIG_MAP else name)
         if change is None:
             answer = self._gateways.cluster.ask("DELETE", path)
         else:

@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[1] / "dialogs"
 # ruff: noqa: RUF001, RUF002 - the sign of multiplication is what people read most easily
 _STEP = re.compile(r"(S|LOG|MAIL)(?:×(\d+))?:(?: (.*))?|--- (.+)")
 _SENT = re.compile(r"C(?:: (.*)|:|> (.*))")
-_HEAD = {"spec", "secrets", "folders", "faults", "hurry"}
+_HEAD = {"spec", "secrets", "folders", "faults", "slow", "space", "hurry", "dns"}
 _ESCAPE = re.compile(r"\\(?:x([0-9a-f]{2})|(.))|«base64 ((?:«[^»]*»|[^»])*)»|«(.*?) × (\d+)»")
 _LETTERS = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
 
@@ -46,6 +46,9 @@ class Dialog:
     secrets: dict[str, str] = field(default_factory=dict)  # by name: "missing"
     folders: dict[str, str] = field(default_factory=dict)  # below the mail root: "there", or "broken"
     faults: dict[str, str] = field(default_factory=dict)  # by route: what its destination fails at, unexpectedly
+    space: dict[str, int] = field(default_factory=dict)  # octets of `memory` and `scratch` for all messages
+    slow: dict[str, float] = field(default_factory=dict)  # by route: seconds that each delivery takes longer
+    dns: dict[str, list[Any]] = field(default_factory=dict)  # a zone, and `spec.checks.dns` asks who serves it
     hurry: dict[str, float] = field(default_factory=dict)  # seconds in place of those that nobody can configure
 
 

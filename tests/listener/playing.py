@@ -7,8 +7,8 @@ import fnmatch
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -21,16 +21,21 @@ import yaml
 from argon2.low_level import Type, hash_secret
 from structlog.testing import capture_logs
 
-from mailport.deliver.delivery import Envelope
+from mailport.address.mail_address import Address
+from mailport.deliver.destination import Outcome
 from mailport.deliver.mailbox import folder_name
-from mailport.listener import proxy, server, session, transaction
+from mailport.listener import errors, proxy, server, session, tls_layer, transaction
 from mailport.listener.bindings import Bound
-from mailport.listener.config import Config
+from mailport.listener.config import Config, Route
 from mailport.listener.credentials import Checker
 from mailport.listener.load import Loader, Places
 from mailport.listener.server import Server
 from mailport.listener.tls import self_signed
+from mailport.message.content import MEMORY, Space
+from mailport.message.message import Message
 from mailport.policy import limits
+from tests.authentication.zones import Zone
+from tests.checks.dns_server import dns_server
 from tests.listener import dialogs
 from tests.listener.dialogs import FOLDER, Dialog, Step
 from tests.serving import merge
@@ -39,7 +44,9 @@ SECONDS = 5.0  # within which whatever is expected happens
 
 _BASE = yaml.safe_load((FOLDER / "base.yaml").read_text())
 HURRY = {  # what a dialog's `hurry` may name: the constants that it stands for
+    "uncounted refusals": ((errors, "MAX_UNCOUNTED"),),
     "proxy header": ((proxy, "TIMEOUT"),),
+    "handshakes that wait": ((tls_layer, "MOST_WAITING"),),
     "handshake": ((session, "HANDSHAKE_TIMEOUT"), (server, "HANDSHAKE_TIMEOUT")),
     "slot": ((transaction, "SLOT_WAIT"),),
     "grace of minDataRate": ((limits, "GRACE_SECONDS"),),
@@ -58,8 +65,22 @@ def secrets_of_tests() -> dict[tuple[str, str], bytes]:
     return {("tls", "tls.crt"): chain, ("tls", "tls.key"): key, ("users", "htpasswd"): users}
 
 
+def zone_of(names: dict[str, list[Any]]) -> Zone:
+    """A dialog's `dns`: for each name `TYPE: value`s, and how the server fails for it."""
+    return {
+        name: [entry if isinstance(entry, tuple) else (entry, None) for one in entries for entry in _entries(one)]
+        for name, entries in names.items()
+    }
+
+
+def _entries(entry: Any) -> list[Any]:
+    if not isinstance(entry, dict):
+        return [entry]
+    return [(kind, tuple(value) if kind == "MX" else value) for kind, value in entry.items()]
+
+
 class Faulty:
-    """A destination, or a delivery of it, that fails in one step as none of its authors thought of."""
+    """A destination that fails in one step as none of its authors thought of."""
 
     def __init__(self, inner: Any, step: str) -> None:
         self._inner = inner
@@ -68,11 +89,23 @@ class Faulty:
     def __getattr__(self, name: str) -> Any:
         return self._fail if name == self._step else getattr(self._inner, name)
 
-    async def open(self, envelope: Envelope) -> Faulty:
-        return Faulty(await self._inner.open(envelope), self._step)
-
     async def _fail(self, *_: object) -> None:
         raise RuntimeError("as the dialog has it")
+
+
+class Slow:
+    """A destination that takes its time over each delivery."""
+
+    def __init__(self, inner: Any, seconds: float) -> None:
+        self._inner = inner
+        self._seconds = seconds
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def deliver(self, message: Message, recipients: Sequence[Address]) -> Sequence[Outcome]:
+        await asyncio.sleep(self._seconds)
+        return await self._inner.deliver(message, recipients)
 
 
 class Served:
@@ -81,6 +114,11 @@ class Served:
     def __init__(self, dialog: Dialog, folder: Path) -> None:
         self.mail = folder / "mail" / "default"
         self.spec = merge(_BASE, dialog.spec)
+        self._dns = ExitStack()
+        if dialog.dns:
+            asked = self._dns.enter_context(dns_server(zone_of(dialog.dns)))
+            servers = [{"address": "127.0.0.1", "port": asked.port}]
+            self.spec = merge(self.spec, {"checks": {"dns": {"servers": servers, "timeoutSeconds": 1}}})
         self._file = folder / "inboundsmtp.json"
         for (name, key), value in secrets_of_tests().items():
             if dialog.secrets.get(name) != "missing":
@@ -93,11 +131,14 @@ class Served:
                 path.symlink_to(path)  # ELOOP, for root too
             else:
                 path.mkdir()
-        self._faults = dialog.faults
-        self._loader = Loader(Places((self._file,), (folder / "secrets",), mail=folder / "mail"))
+        self._dialog = dialog
+        self._loader = Loader(
+            Places((self._file,), (folder / "secrets",), mail=folder / "mail", local_destinations=True)
+        )
         self._checker = Checker()
         self.draining: asyncio.Task[int] | None = None
-        self.server = Server(self._load(), self._checker)
+        self.space = Space(folder, dialog.space.get("scratch", 1 << 30), dialog.space.get("memory", MEMORY))
+        self.server = Server(self._load(), self._checker, self.space)
         self.ports: dict[str, int] = {}
 
     def start(self) -> None:
@@ -113,13 +154,15 @@ class Served:
         about = {"apiVersion": "mailport.dev/v1alpha1", "kind": "InboundSmtp", "metadata": {"name": "mx"}}
         self._file.write_bytes(orjson.dumps(about | {"spec": self.spec}))
         config = self._loader.load()
-        routes = (
-            replace(route, destination=Faulty(route.destination, self._faults[route.name]))
-            if route.name in self._faults
-            else route
-            for route in config.routes
-        )
-        return replace(config, routes=tuple(routes))
+        assert not config.document_faults
+        return replace(config, routes=tuple(map(self._as_the_dialog_has_it, config.routes)))
+
+    def _as_the_dialog_has_it(self, route: Route) -> Route:
+        if step := self._dialog.faults.get(route.name):
+            return replace(route, destination=Faulty(route.destination, step))
+        if seconds := self._dialog.slow.get(route.name):
+            return replace(route, destination=Slow(route.destination, seconds))
+        return route
 
     @property
     def drain_seconds(self) -> int:
@@ -147,6 +190,9 @@ class Served:
             return await self.draining
         finally:
             self._checker.close()
+            self.server.handshakes.close()
+            self.space.close()
+            self._dns.close()
             for route in self.server.config.routes:
                 await route.destination.close()
 
@@ -343,14 +389,16 @@ class Play:
         key = "log_level" if kind == "error" else "event"
         return [line for line in self.logged if line[key] == kind and not any(line is one for one in self.named)]
 
-    def _mail(self, address: str, content: tuple[str, ...]) -> None:
+    def _mail(self, text: str, content: tuple[str, ...]) -> None:
+        address, _, folder = text.partition(" in ")
         local, _, domain = address.rpartition("@")
-        mailbox = self.served.mail / domain / folder_name(local).decode()
-        message = next((path for path in self._delivered(mailbox) if path not in self.read), None)
+        place = self.served.mail / domain / folder_name(local).decode() / (f".{folder}" if folder else "")
+        found = [path for path in self._delivered(place) if path.parent.parent == place]
+        message = next((path for path in found if path not in self.read), None)
         assert message is not None, "no such message"
         self.read.append(message)
-        text = message.read_bytes()
-        assert not content or dialogs.patterns(content).fullmatch(text), text.decode(errors="backslashreplace")
+        octets = message.read_bytes()
+        assert not content or dialogs.patterns(content).fullmatch(octets), octets.decode(errors="backslashreplace")
 
     def _delivered(self, folder: Path) -> list[Path]:
         return sorted(folder.rglob("new/*"), key=lambda path: path.stat().st_mtime_ns)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from mailport.contract.model import InboundSmtp, IpFamily, Spec
 from mailport.listener import bindings
 from mailport.listener.bindings import CannotBind, addresses, bind_all
-from mailport.model import InboundSmtp, IpFamily, Spec
 from tests.serving import document, free_port
 from tests.tables import table
 

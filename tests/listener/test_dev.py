@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from mailport.contract.model import InboundSmtp, Spec, TlsVersion
 from mailport.listener.credentials import Users
-from mailport.listener.dev import Made, make_missing
+from mailport.listener.dev import DevSecrets, make_missing
 from mailport.listener.secrets import Secrets, Sources
 from mailport.listener.tls import Certificates
-from mailport.model import InboundSmtp, Spec, TlsVersion
 from tests.tables import table
 
 NOW = datetime.now(UTC)
@@ -40,7 +40,9 @@ def spec(hostname: str = "mx.example.org", **settings: Any) -> Spec:
     ).spec
 
 
-def make(spec: Spec, directory: Path, given: Secrets | None = None, now: datetime = NOW) -> tuple[Secrets, Made | None]:
+def make(
+    spec: Spec, directory: Path, given: Secrets | None = None, now: datetime = NOW
+) -> tuple[Secrets, DevSecrets | None]:
     return make_missing(spec, given or Secrets(), directory, now)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -110,9 +111,9 @@ def normalised(parts: list[bytes]) -> tuple[bytes, bool]:
 
 
 @given(st.data(), hostile)
-def test_each_bare_cr_or_lf_becomes_crlf_in_any_cut(data: st.DataObject, raw: bytes):
-    """The oracle is a regular expression over the whole."""
-    expected = re.sub(rb"\r(?!\n)|(?<!\r)\n", b"\r\n", raw)
+def test_each_line_end_becomes_crlf_in_any_cut(data: st.DataObject, raw: bytes):
+    """A run of CRs before an LF is one, a bare CR or LF too. The oracle is a regular expression over the whole."""
+    expected = re.sub(rb"\r*\n|\r", b"\r\n", raw)
 
     content, bare = normalised(data.draw(pieces(raw)))
 
@@ -132,3 +133,32 @@ def test_data_and_newlines_together_leave_only_crlf(data: st.DataObject, raw: by
     content += newlines.finish()
 
     assert not re.search(rb"\r(?!\n)|(?<!\r)\n", content)
+
+
+@pytest.mark.parametrize(
+    "raw, content",
+    table(
+        {
+            "CR CR LF is one line's end": (b"a\r\r\nb\r\r\n", b"a\r\nb\r\n"),
+            "64 CRs before an LF are one": (b"a" + b"\r" * 64 + b"\nb", b"a\r\nb"),
+            "of 66, the first two are line ends of their own": (b"a" + b"\r" * 66 + b"\nb", b"a\r\n\r\n\r\nb"),
+            "CRs without an LF are a line's end each": (b"a\r\rb", b"a\r\n\r\nb"),
+            "an empty line between CR CR LFs stays": (b"a\r\r\n\r\r\nb", b"a\r\n\r\nb"),
+        }
+    ),
+)
+def test_runs_of_crs(raw: bytes, content: bytes):
+    """Cut anywhere into two, and octet by octet."""
+    cuts = [[raw[:place], raw[place:]] for place in range(len(raw) + 1)]
+
+    assert {normalised(parts) for parts in [*cuts, [raw[i : i + 1] for i in range(len(raw))]]} == {(content, True)}
+
+
+def test_a_megabyte_of_crs_takes_no_longer_than_a_megabyte():
+    """What a client sends to hold up the event loop does not."""
+    newlines = Newlines()
+    began = time.perf_counter()
+    content = newlines.feed(b"\r" * 1_000_000 + b"x") + newlines.finish()
+
+    assert len(content) == 2_000_001
+    assert time.perf_counter() - began < 0.5

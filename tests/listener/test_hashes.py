@@ -127,7 +127,7 @@ def test_an_endless_password_is_refused() -> None:
             "argon2id over 64 MiB": (f"$argon2id$v=19$m=65537,t=1,p=1${SALT}${DIGEST}", "at most 65536"),
             "argon2id of 128 passes": (f"$argon2id$v=19$m=64,t=128,p=1${SALT}${DIGEST}", "at most 10"),
             "argon2id of 64 lanes": (f"$argon2id$v=19$m=65536,t=1,p=64${SALT}${DIGEST}", "at most 16"),
-            "argon2id of too little memory": (f"$argon2id$v=19$m=31,t=1,p=4${SALT}${DIGEST}", "at least 8 a lane"),
+            "argon2id of too little memory": (f"$argon2id$v=19$m=31,t=1,p=4${SALT}${DIGEST}", "at least 8 KiB a lane"),
             "argon2id, no passes": (f"$argon2id$v=19$m=64,t=0,p=1${SALT}${DIGEST}", "damaged"),
             "bcrypt, cut": ("$2b$10$" + "a" * 52, "damaged"),
             "bcrypt, a salt that the library refuses": ("$2b$10$" + "a" * 53, "damaged"),

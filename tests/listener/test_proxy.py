@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from mailport.cidr import AddressSet
+from mailport.address.ip_ranges import AddressSet
 from mailport.listener import proxy
-from mailport.listener.proxy import BadHeader, Client, Silent, parse_v1, parse_v2, read_header
+from mailport.listener.proxy import BadHeader, Client, NoData, parse_v1, parse_v2, read_header
 from mailport.listener.tls import self_signed
 from mailport.listener.wire import Wire
 from tests.tables import table
@@ -46,7 +46,7 @@ def v2(payload: bytes = IPV4, *, command: int = 0x21, family: int = 0x11) -> byt
                 ("ffff:f:f:f:ffff:ffff:ffff:ffff", 65535),
             ),
             "IPv4 in IPv6's clothes is IPv4": (v1("TCP6 ::ffff:192.0.2.1 ::1 56324 25"), CLIENT),
-            "through NAT64 too": (v1("TCP6 64:ff9b::192.0.2.1 ::1 56324 25"), CLIENT),
+            "through NAT64 it is IPv6": (v1("TCP6 64:ff9b::192.0.2.1 ::1 56324 25"), ("64:ff9b::c000:201", 56324)),
             "port 0": (v1("TCP4 192.0.2.1 198.51.100.1 0 0"), ("192.0.2.1", 0)),
             "UNKNOWN": (v1("UNKNOWN"), None),
             "UNKNOWN, and whatever follows it (§2.1)": (v1("UNKNOWN ffff::1 ffff::2 1 2"), None),
@@ -103,6 +103,11 @@ def test_bad_v1(header: bytes):
             "LOCAL": (v2(b"", command=0x20, family=0), None),
             "LOCAL, whatever it says beside (§2.2)": (v2(command=0x20), None),
             "PROXY of no family (§2.2)": (v2(b"", family=0), None),
+            "a stream of no family": (v2(b"", family=0x01), None),
+            "no transport over IPv4": (v2(family=0x10), None),
+            "UDP over IPv4": (v2(family=0x12), None),
+            "UDP over IPv6": (v2(IPV6, family=0x22), None),
+            "a Unix socket": (v2(b"\0" * 216, family=0x31), None),
         }
     ),
 )
@@ -120,10 +125,10 @@ def test_v2(header: bytes, client: tuple[str, int] | None):
             "version 1 in version 2's form": v2(command=0x11),
             "version 3": v2(command=0x31),
             "another command": v2(command=0x22),
-            "UDP over IPv4": v2(family=0x12),
-            "UDP over IPv6": v2(IPV6, family=0x22),
-            "a Unix socket": v2(b"\0" * 216, family=0x31),
-            "a family that nobody knows": v2(family=0x41),
+            "a family that no version of the protocol has": v2(family=0x41),
+            "a transport that no version of the protocol has": v2(family=0x13),
+            "too short for UDP over IPv4": v2(IPV4[:-1], family=0x12),
+            "too short for a Unix socket": v2(b"\0" * 215, family=0x31),
             "too short for IPv4": v2(IPV4[:-1]),
             "IPv4 for IPv6": v2(IPV4, family=0x21),
             "nothing": v2(b""),
@@ -131,7 +136,7 @@ def test_v2(header: bytes, client: tuple[str, int] | None):
     ),
 )
 def test_bad_v2(header: bytes):
-    """Mail comes over TCP, from an address."""
+    """What the protocol's §2.2 has a receiver refuse."""
     with pytest.raises(BadHeader):
         parse_v2(header)
 
@@ -182,18 +187,18 @@ async def test_octet_by_octet(header: bytes, ends: tuple[socket.socket, socket.s
 
     client = await reading
 
-    assert client.health_check or (client.text, client.port) == CLIENT
+    assert client.unnamed or (client.text, client.port) == CLIENT
     assert ours.recv(100) == b"rest"
 
 
 @pytest.mark.both_loops
 @pytest.mark.parametrize("header", table({"v1 UNKNOWN": v1("UNKNOWN"), "v2 LOCAL": v2(b"", command=0x20)}))
-async def test_a_health_check_is_the_peers_own(header: bytes, ends: tuple[socket.socket, socket.socket]):
-    """A proxy that speaks for itself."""
+async def test_a_client_that_is_not_named_is_the_peer(header: bytes, ends: tuple[socket.socket, socket.socket]):
+    """A proxy that speaks for itself, or for a client that it cannot name."""
     theirs, ours = ends
     theirs.sendall(header)
 
-    assert await read_header(ours, PEER, TRUSTED) == Client(PEER.address, PEER.port, PEER.text, health_check=True)
+    assert await read_header(ours, PEER, TRUSTED) == Client(PEER.address, PEER.port, PEER.text, unnamed=True)
 
 
 @pytest.mark.both_loops
@@ -224,8 +229,8 @@ async def test_what_is_no_header(sent: bytes, why: str, ends: tuple[socket.socke
 
 
 @pytest.mark.both_loops
-async def test_who_is_not_trusted_is_not_even_read(ends: tuple[socket.socket, socket.socket]):
-    """A header from anyone would let him be anyone."""
+async def test_of_a_peer_that_is_not_trusted_nothing_is_read(ends: tuple[socket.socket, socket.socket]):
+    """Else anyone could pass for anyone."""
     theirs, ours = ends
     theirs.sendall(v2())
 
@@ -251,13 +256,30 @@ async def test_half_a_header(start: bytes, ends: tuple[socket.socket, socket.soc
 
 
 @pytest.mark.both_loops
-async def test_a_peer_without_a_byte(ends: tuple[socket.socket, socket.socket]):
-    """A load balancer that looks whether the port is open has made no mistake."""
+@pytest.mark.parametrize("peer", table({"trusted": "127.0.0.1", "not trusted": "192.0.2.7"}))
+@pytest.mark.parametrize("late", table({"closed before we look": False, "closed while we wait": True}))
+async def test_a_peer_without_an_octet(peer: str, late: bool, ends: tuple[socket.socket, socket.socket]):
+    """A load balancer or a kubelet that looks whether the port is open has made no mistake."""
     theirs, ours = ends
+    if not late:
+        theirs.close()
+    reading = asyncio.create_task(read_header(ours, Client.of(peer, 40000), TRUSTED))
+    await asyncio.sleep(0)
     theirs.close()
 
-    with pytest.raises(Silent):
-        await read_header(ours, PEER, TRUSTED)
+    with pytest.raises(NoData):
+        await reading
+
+
+@pytest.mark.both_loops
+async def test_a_peer_that_is_not_trusted_and_waits(
+    ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+):
+    """A mail server waits for our greeting before it sends anything: it is told from a probe by a moment's wait."""
+    monkeypatch.setattr(proxy, "UNTRUSTED_TIMEOUT", 0.05)
+
+    with pytest.raises(BadHeader, match="not a trusted proxy"):
+        await read_header(ends[1], Client.of("192.0.2.7", 40000), TRUSTED)
 
 
 @pytest.mark.both_loops

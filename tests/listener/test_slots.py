@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -48,18 +49,47 @@ async def test_a_place_that_comes_free_is_the_first_ones_who_waits():
             assert "".join(order) == expected
 
 
-async def test_looking_takes_none():
-    """RCPT asks whether there would be a place; all who ask hear of the same one."""
+async def test_who_comes_later_is_not_before_who_waits():
+    """Not even in the moment in which a place comes free."""
     slots = Slots(1)
     await slots.take(0)
-    looking = [asyncio.create_task(slots.free(LONG)) for _ in range(3)]
+    waiting = asyncio.create_task(slots.take(LONG))
     await turns()
-    assert not await slots.free(0.01)
 
     slots.give_back()
+    assert not await slots.take(0)
+    assert await waiting
+    assert slots.in_use == 1
 
-    assert await asyncio.gather(*looking) == [True, True, True]
-    assert slots.in_use == 0
+
+async def test_who_is_handed_a_place_as_its_time_is_over_has_it():
+    """It is not lost between the two."""
+    slots = Slots(1)
+    await slots.take(0)
+    waiting = asyncio.create_task(slots.take(0.01))
+    await turns()
+    time.sleep(0.02)  # noqa: ASYNC251 - so that both are in the loop's next turn
+    slots.give_back()
+
+    had = await waiting
+    assert slots.in_use == int(had)
+    assert had or await slots.take(0)
+
+
+async def test_it_knows_for_how_long_it_has_been_full():
+    """RCPT is refused where no place has been free for a while; one that comes free begins the count anew."""
+    slots = Slots(1)
+    assert not slots.full_for(0)
+    await slots.take(0)
+
+    assert slots.full_for(0)
+    assert not slots.full_for(0.02)
+    await asyncio.sleep(0.03)
+    assert slots.full_for(0.02)
+    slots.give_back()
+    assert not slots.full_for(0)
+    await slots.take(0)
+    assert not slots.full_for(0.02)
 
 
 async def test_more_places_let_as_many_in():

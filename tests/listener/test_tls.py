@@ -9,77 +9,24 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from base64 import encodebytes
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from mailport.contract.model import TlsVersion
 from mailport.listener import tls
 from mailport.listener.secrets import Secrets, Sources
 from mailport.listener.tls import Certificates, LoadedTls, self_signed
-from mailport.model import TlsVersion
+from tests.certificates import NOW, Issued
 from tests.tables import table
 
-NOW = datetime.now(UTC)
 pytestmark = pytest.mark.both_loops
-
-
-@dataclass
-class Issued:
-    """A certificate for the tests, signed by itself or by another."""
-
-    names: Sequence[str]
-    common_name: str = "test"
-    not_before: datetime = NOW - timedelta(days=2)
-    not_after: datetime = NOW + timedelta(days=2)
-    issuer: Issued | None = None
-    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = field(
-        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
-    )
-    certificate: x509.Certificate = field(init=False)
-
-    def __post_init__(self) -> None:
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(self.name)
-            .issuer_name((self.issuer or self).name)
-            .public_key(self.key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(self.not_before)
-            .not_valid_after(self.not_after)
-            .add_extension(x509.BasicConstraints(ca=self.issuer is None, path_length=None), critical=True)
-        )
-        if self.names:
-            builder = builder.add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(name) for name in self.names]), critical=False
-            )
-        self.certificate = builder.sign((self.issuer or self).key, hashes.SHA256())
-
-    @property
-    def name(self) -> x509.Name:
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.common_name)])
-
-    @property
-    def pem(self) -> bytes:
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
-
-    def key_pem(self, passphrase: bytes | None = None) -> bytes:
-        return self.key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption(),
-        )
-
-    @property
-    def secret(self) -> dict[str, bytes]:
-        return {"tls.crt": self.pem, "tls.key": self.key_pem()}
 
 
 def load(
@@ -138,20 +85,23 @@ WEAK = Issued(["mx.example.org"], key=rsa.generate_private_key(65537, 1024))
             ),
             "chain and key exchanged": (
                 {"tls.crt": LEAF.key_pem(), "tls.key": LEAF.pem},
-                "tls.crt is no PEM certificate",
+                "tls.crt has no PEM certificate in it",
             ),
-            "no key in tls.key": ({"tls.crt": LEAF.pem, "tls.key": LEAF.pem}, "tls.key is no PEM private key"),
+            "no key in tls.key": (
+                {"tls.crt": LEAF.pem, "tls.key": LEAF.pem},
+                "tls.key is no PEM private key that can be read",
+            ),
             "DER": (
                 {
                     "tls.crt": LEAF.certificate.public_bytes(serialization.Encoding.DER),
                     "tls.key": LEAF.key_pem(),
                 },
-                "tls.crt is no PEM certificate",
+                "tls.crt has no PEM certificate in it",
             ),
-            "empty": ({"tls.crt": b"", "tls.key": b""}, "tls.crt is no PEM certificate"),
+            "empty": ({"tls.crt": b"", "tls.key": b""}, "tls.crt has no PEM certificate in it"),
             "a certificate cut in the middle": (
                 {"tls.crt": LEAF.pem[:200] + LEAF.pem[-50:], "tls.key": LEAF.key_pem()},
-                "tls.crt is no PEM certificate",
+                "tls.crt has a certificate in it that cannot be read",
             ),
             "a key that is too weak": (WEAK.secret, "OpenSSL does not take it: EE_KEY_TOO_SMALL"),
         }
@@ -159,11 +109,51 @@ WEAK = Issued(["mx.example.org"], key=rsa.generate_private_key(65537, 1024))
 )
 def test_what_does_not_load_is_named(secret: dict[str, bytes], why: str) -> None:
     """In words for the person who made the Secret, and without a letter of the key."""
-    (fault,) = load({"mx-tls": secret}).faults
+    assert load({"mx-tls": secret}).faults == (f"Secret mx-tls: {why}",)
 
-    assert fault.startswith(f"Secret mx-tls: {why}")
-    assert "\n" not in fault
-    assert "PRIVATE KEY" not in fault
+
+def armoured(der: bytes, label: str) -> bytes:
+    return b"-----BEGIN %b-----\n%b-----END %b-----\n" % (label.encode(), encodebytes(der), label.encode())
+
+
+def test_no_octet_in_a_secret_ends_the_process() -> None:
+    """One octet of a certificate or a key is another: what cryptography raises is a fault of the Secret."""
+    chain, key = (
+        LEAF.certificate.public_bytes(serialization.Encoding.DER),
+        LEAF.key.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        ),
+    )
+    loaded = []
+    for whole, label, other in ((chain, "CERTIFICATE", "tls.crt"), (key, "PRIVATE KEY", "tls.key")):
+        for place in range(len(whole)):
+            spoilt = whole[:place] + bytes([whole[place] ^ 0x81]) + whole[place + 1 :]
+            loaded.append(load({"mx-tls": LEAF.secret | {other: armoured(spoilt, label)}}))
+
+    faults = {one.faults for one in loaded}
+    assert any("(UnsupportedAlgorithm)" in fault for (fault, *_) in filter(None, faults))
+    assert all(one.context is None or not one.faults for one in loaded)
+
+
+@pytest.mark.parametrize("key", ["tls.crt", "tls.key"])
+@pytest.mark.parametrize(
+    "content",
+    table(
+        {
+            "a password": b"correct horse",
+            "a label": b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END correct horse-----\n",
+            "a header": b"-----BEGIN CERTIFICATE-----\na: b\ncorrect horse\n\nAAAA\n-----END CERTIFICATE-----\n",
+            "a header of a key": b"-----BEGIN PRIVATE KEY-----\na: b\ncorrect horse\n\nAA\n-----END PRIVATE KEY-----\n",
+            "a name": Issued(["correct horse"], common_name="correct horse").pem,
+        }
+    ),
+)
+def test_a_fault_quotes_nothing_of_a_secret(content: bytes, key: str) -> None:
+    """Not even what a library says of what it could not read."""
+    (fault,) = load({"mx-tls": LEAF.secret | {key: content}}).faults
+
+    assert "correct" not in fault
+    assert "horse" not in fault
 
 
 @pytest.mark.parametrize(

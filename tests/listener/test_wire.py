@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from mailport.listener import wire as wire_module
 from mailport.listener.tls import self_signed
+from mailport.listener.tls_layer import Handshakes
 from mailport.listener.wire import HIGH_WATER, Closed, LineTooLong, TimedOut, Wire
 from tests.tables import table
 
@@ -130,7 +130,7 @@ async def test_a_line_without_end_takes_no_memory(ends: tuple[Peer, Wire]):
     held = 0
     while not sending.done():
         await asyncio.sleep(0)
-        held = max(held, len(wire._pending))
+        held = max(held, len(wire.ahead(len(MUCH))))
 
     assert held <= HIGH_WATER + 256 * 1024
     peer.send(b"\n")
@@ -139,6 +139,18 @@ async def test_a_line_without_end_takes_no_memory(ends: tuple[Peer, Wire]):
 
 
 # Pieces.
+
+
+async def test_looking_ahead(ends: tuple[Peer, Wire]):
+    """What has arrived can be looked at, and stays where it is."""
+    peer, wire = ends
+    assert wire.ahead(10) == b""
+    peer.send(b"NOOP\r\nQUIT\r\n")
+
+    assert await wire.readline(LIMIT) == b"NOOP\r\n"
+    assert wire.ahead(4) == b"QUIT"
+    assert wire.ahead(100) == b"QUIT\r\n"
+    assert await wire.readline(LIMIT) == b"QUIT\r\n"
 
 
 async def test_what_is_unread_comes_first(ends: tuple[Peer, Wire]):
@@ -171,7 +183,7 @@ async def test_who_sends_faster_than_is_read_has_to_wait(ends: tuple[Peer, Wire]
     peer, wire = ends
     sending = asyncio.ensure_future(asyncio.get_running_loop().sock_sendall(peer.socket, MUCH))
     done, _ = await asyncio.wait([sending], timeout=0.1)
-    held = len(wire._pending)
+    held = len(wire.ahead(len(MUCH)))
 
     assert not done
     assert held <= HIGH_WATER + 256 * 1024
@@ -301,17 +313,18 @@ async def test_a_deadline_that_passes_while_nobody_waits(ends: tuple[Peer, Wire]
 
 
 async def test_interrupt(ends: tuple[Peer, Wire]):
-    """A server that stops does not wait for idle clients."""
-    _, wire = ends
+    """A server that stops does not wait for idle clients. Who is not waiting is not disturbed."""
+    peer, wire = ends
+    wire.interrupt()
+    peer.send(b"NOOP\r\n")
+    assert await wire.readline(LIMIT) == b"NOOP\r\n"
     waiting = asyncio.create_task(wire.readline(LIMIT))
     await asyncio.sleep(0)
-    assert wire.waiting
 
     wire.interrupt()
 
     with pytest.raises(TimedOut):
         await waiting
-    assert not wire.waiting
 
 
 # The end.
@@ -371,41 +384,88 @@ async def test_the_last_word_is_read_although_the_client_still_sends(ends: tuple
     assert await peer.receive() == b""
 
 
-async def test_a_client_that_does_not_take_our_last_word(ends: tuple[Peer, Wire], monkeypatch: pytest.MonkeyPatch):
-    """It is given up after a while."""
-    monkeypatch.setattr(wire_module, "CLOSE_SECONDS", SOON)
+async def test_a_client_that_does_not_take_our_last_reply(ends: tuple[Peer, Wire]):
+    """It is cut off after a while, and only then is the connection closed."""
     _, wire = ends
     wire.write(MUCH)
     wire.close()
     assert not wire.closed
 
-    await gone(wire)
+    await wire.wait_closed(SOON)
+
+    assert wire.closed
+
+
+async def test_a_client_that_takes_our_last_reply_late(ends: tuple[Peer, Wire]):
+    """As long as there is time it gets all of it."""
+    peer, wire = ends
+    wire.write(MUCH)
+    wire.close()
+    closing = asyncio.create_task(wire.wait_closed(SECONDS))
+    received = 0
+    while data := await peer.receive(1 << 20):
+        received += len(data)
+
+    await closing
+
+    assert received == len(MUCH)
+    assert wire.closed
+
+
+async def test_who_stops_to_wait_for_the_end_cuts_off(ends: tuple[Peer, Wire]):
+    """A task that is cancelled leaves no open connection behind."""
+    _, wire = ends
+    wire.write(MUCH)
+    wire.close()
+    closing = asyncio.create_task(wire.wait_closed(SECONDS))
+    await asyncio.sleep(0)
+
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+
+    assert wire.closed
 
 
 # TLS.
 
 
-async def test_what_came_in_clear_is_forgotten_when_tls_begins(ends: tuple[Peer, Wire], tmp_path: Path):
-    """RFC 3207 §5: it would be taken for what came through TLS."""
+@pytest.fixture
+def handshakes() -> Iterator[Handshakes]:
+    threads = Handshakes()
+    yield threads
+    threads.close()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> ssl.SSLContext:
+    """What a server begins TLS with."""
     certificate, key = self_signed("mx.example.org", datetime.now(UTC))
     (tmp_path / "tls.pem").write_bytes(certificate + key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "tls.pem")
+    return context
+
+
+async def test_what_came_in_clear_is_forgotten_when_tls_begins(
+    ends: tuple[Peer, Wire], context: ssl.SSLContext, handshakes: Handshakes
+):
+    """RFC 3207 §5: it would be taken for what came through TLS."""
     peer, wire = ends
     peer.send(b"STARTTLS\r\nRSET\r\n")
     assert await wire.readline(LIMIT) == b"STARTTLS\r\n"
     assert wire.pending
-    assert wire.line_pending
     assert not wire.encrypted
     wire.write(b"220 go\r\n")
-    starting = asyncio.create_task(wire.start_tls(context, SECONDS))
+    wire.expect_tls(context)
+    starting = asyncio.create_task(wire.handshake(handshakes, SECONDS))
     assert await peer.receive() == b"220 go\r\n"
 
     client = asyncio.create_task(hello_through_tls(peer))
     await starting
 
     assert wire.encrypted
-    assert wire.ssl_object is not None
+    assert wire.tls_connection is not None
     assert await wire.readline(LIMIT) == b"EHLO a\r\n"
     writer = await client
     wire.close()
@@ -425,14 +485,13 @@ async def hello_through_tls(peer: Peer) -> asyncio.StreamWriter:
 @pytest.mark.parametrize(
     "hello", table({"silence": b"", "half of a record": b"\x16\x03\x01\x02", "no TLS at all": b"EHLO a\r\n"})
 )
-async def test_a_handshake_that_comes_to_nothing(hello: bytes, ends: tuple[Peer, Wire], tmp_path: Path):
+async def test_a_handshake_that_comes_to_nothing(
+    hello: bytes, ends: tuple[Peer, Wire], context: ssl.SSLContext, handshakes: Handshakes
+):
     """An OSError, whatever it was."""
-    certificate, key = self_signed("mx.example.org", datetime.now(UTC))
-    (tmp_path / "tls.pem").write_bytes(certificate + key)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "tls.pem")
     peer, wire = ends
-    starting = asyncio.create_task(wire.start_tls(context, 2 * SOON))
+    wire.expect_tls(context)
+    starting = asyncio.create_task(wire.handshake(handshakes, 2 * SOON))
     await asyncio.sleep(0)
     peer.send(hello)
 

@@ -7,7 +7,7 @@ import os
 import random
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from hashlib import sha256
 from itertools import count
@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.disks import disk_on_a_file
 from tests.serving import Serving, eventually, serving
+from tests.tables import table
 
-ROUNDS = 20
+ROUNDS = 15
 SESSIONS = 20
 ENOUGH = 60  # seconds: a round is over long before
 RECIPIENTS = ("anna@example.org", "bert@example.org")
@@ -120,11 +122,25 @@ def messages_of(server: Serving, recipient: str) -> set[str]:
     return {whole(path) for path in (server.mail / "example.org" / recipient.partition("@")[0] / "new").glob("*")}
 
 
-async def test_what_got_its_250_survives_kill_9(tmp_path: Path) -> None:
-    """Twenty times over the same mailboxes: no message that was promised is missing, and none in `new` is torn."""
+@pytest.fixture(params=table({"on the machine's disk": "FileSync", "on a volume of its own": "VolumeSync"}))
+def commit(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[tuple[str, Path]]:
+    """How the disk is made to hold mail, and a folder where that is so."""
+    if request.param == "FileSync":
+        yield request.param, tmp_path
+        return
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    with disk_on_a_file(tmp_path / "disk", "ext4", mebibytes=8192):
+        yield request.param, tmp_path / "disk"
+
+
+async def test_what_got_its_250_survives_kill_9(commit: tuple[str, Path]) -> None:
+    """Again and again over the same mailboxes: no message that was promised is missing, and none in `new` is torn."""
+    kind, folder = commit
     sender = Sender(seed=3)
     for _ in range(ROUNDS):
-        with serving(tmp_path, {"limits": {"maxConnectionsPerClient": 0}}) as server:
+        with serving(folder, {"limits": {"maxConnectionsPerClient": 0}}) as server:
+            assert server.status()["maildirs"] == [{"route": "mail", "commit": kind}]
             await _under_load_until(sender, server.port, server.process.kill)
             assert server.process.wait(10) == -signal.SIGKILL
 
@@ -136,5 +152,5 @@ async def test_what_got_its_250_survives_kill_9(tmp_path: Path) -> None:
     assert torn, "deliveries were under way when the server was killed"
     for path in torn:
         os.utime(path, (0, 0))
-    with serving(tmp_path, {}):
+    with serving(folder, {}):
         eventually(lambda: not any(path.exists() for path in torn), "what is old in tmp is swept at the start")

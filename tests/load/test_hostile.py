@@ -38,12 +38,12 @@ SPEC: dict[str, Any] = {
     ],
 }
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Serving]:
-    with serving(tmp_path, SPEC) as running:
+    with serving(tmp_path, SPEC, "--scratch-limit", "2Gi") as running:  # a quarter of which holds 300 MB
         yield running
 
 
@@ -250,13 +250,22 @@ def test_a_command_line_without_an_end_is_not_kept(server: Serving) -> None:
 
 
 def test_who_never_reads_replies_is_made_to_wait_and_cut_off(tmp_path: Path) -> None:
-    """Commands pipelined for ever: as much is held as the sockets hold, until the time is up."""
-    limits = {"maxConnectionsPerClient": 0, "commandTimeoutSeconds": 4}
+    """Commands pipelined for ever: as much is held as the sockets hold, until the time is up, and not before."""
+    timeout = 4
+    limits = {"maxConnectionsPerClient": 0, "commandTimeoutSeconds": timeout}
+    held: list[float] = []  # seconds from the last command that the server took to the end
+    taken: list[int] = []  # octets of commands
 
     def flood(server: Serving, command: bytes) -> None:
-        with Client(server.port, receive_buffer=4096) as client, suppress(ConnectionError):  # but no TimeoutError
-            while True:
-                client.say(command * 1000)
+        with Client(server.port, receive_buffer=4096) as client:
+            client.hear(220)
+            octets, last = 0, time.monotonic()
+            with suppress(ConnectionError):  # but no TimeoutError
+                while True:
+                    octets += client.socket.send(command * 1000)
+                    last = time.monotonic()
+            held.append(time.monotonic() - last)
+            taken.append(octets)
 
     with (
         serving(tmp_path, SPEC | {"limits": limits}) as server,
@@ -265,6 +274,10 @@ def test_who_never_reads_replies_is_made_to_wait_and_cut_off(tmp_path: Path) -> 
     ):
         commands = (b"NOOP\r\n", b"EHLO client.example\r\n", b"HELP\r\n", b"RSET\r\n")
         all_at_once(12, lambda number: flood(server, commands[number % len(commands)]))
+
+    assert len(held) == 12
+    assert timeout / 2 < min(held) <= max(held) < 2 * timeout
+    assert min(taken) > 10_000
 
 
 def test_who_never_reads_the_reply_to_quit_is_cut_off(tmp_path: Path) -> None:
@@ -275,16 +288,18 @@ def test_who_never_reads_the_reply_to_quit_is_cut_off(tmp_path: Path) -> None:
     def talk(number: int) -> None:
         client = Client(server.port, receive_buffer=4096)
         clients.append(client)
-        client.say(b"EHLO client.example\r\n" * (16_000 + 100 * number) + b"QUIT\r\n")
+        client.say(b"EHLO client.example\r\n" * (16_000 + 200 * number) + b"QUIT\r\n")
 
-    with serving(tmp_path, SPEC | {"limits": limits}) as server, nothing_kept(server, memory_growth=32 * MIB):
-        all_at_once(60, talk)
-    for client in clients:  # until now they were there, and read nothing
-        client.leave()
+    try:
+        with serving(tmp_path, SPEC | {"limits": limits}) as server, nothing_kept(server, memory_growth=32 * MIB):
+            all_at_once(30, talk)
+    finally:
+        for client in clients:  # until now they were there, and read nothing
+            client.leave()
 
 
 def test_who_reads_slowly_gets_every_reply(server: Serving) -> None:
-    """Ten thousand replies, fetched a few at a time: none is lost, and little is held meanwhile."""
+    """Twenty thousand replies, fetched a few at a time: none is lost, and little is held meanwhile."""
     count = 20_000
 
     def talk(_: int) -> None:
@@ -302,6 +317,23 @@ def test_who_reads_slowly_gets_every_reply(server: Serving) -> None:
 
     with nothing_kept(server, memory_growth=16 * MIB), others_served(server, within=PROMPTLY):
         all_at_once(5, talk)
+
+
+def test_a_pipeline_behind_a_refused_mail_comes_to_an_end(server: Serving) -> None:
+    """20,000 RCPT that need no MAIL to be refused: some thousand replies and log lines, then 421 and the end."""
+    with Client(server.port) as client:
+        client.hear(220)
+        client.say(b"EHLO client.example\r\n")
+        client.hear(250)
+        with suppress(ConnectionError):
+            client.say(b"MAIL FROM:<nobody>\r\n" + b"RCPT TO:<anna@example.org>\r\n" * 20_000)
+        heard = client.hear_all().splitlines()
+
+    assert heard[0].startswith(b"501 5.1.7")
+    assert heard[-1].startswith(b"421 4.7.0")
+    assert 1000 < len(heard) < 1100
+    server.logged(reason="max_errors")
+    assert len(server.log()) < 1200
 
 
 def test_busy_clients_leave_time_for_others(server: Serving) -> None:
@@ -333,7 +365,7 @@ def test_busy_clients_leave_time_for_others(server: Serving) -> None:
     ),
 )
 def test_a_huge_message_needs_no_more_memory_than_a_small_one(server: Serving, recipient: bytes, how: str) -> None:
-    """It is on its way to its destination while it comes."""
+    """It is in scratch while it comes, and goes to its destination in pieces."""
     piece = (b"x" * 998 + b"\r\n") * 1000
 
     def send(count: int) -> None:

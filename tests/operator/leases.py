@@ -8,7 +8,7 @@ import copy
 import itertools
 from collections.abc import Awaitable, Callable
 
-from mailport.operator.cluster import ApiError
+from mailport.operator.api_error import ApiError
 from mailport.operator.lease import Election
 
 LATENCY = 0.005  # seconds, there and back alike
@@ -138,6 +138,7 @@ class Replica:
         loop = asyncio.get_running_loop()
         self.election = Election(self.door, "mailport-system", "mailport", name, clock=clock or loop.time)
         self.task = loop.create_task(self.election.run(self.work))
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # it may have lost the Lease
 
     async def work(self):
         self.turns += 1

@@ -4,14 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mailport import documents
-from mailport.model import InboundSmtp
-from mailport.operator.circumstances import Circumstances
-from mailport.operator.manifests import children
+from mailport.contract import documents
+from mailport.contract.model import InboundSmtp
+from mailport.operator.admit import permitted
+from mailport.operator.children.inputs import Inputs
+from mailport.operator.children.manifests import children
 
 ROOT = Path(__file__).parent.parent.parent
 CORPUS = sorted((ROOT / "tests/corpus/good").glob("*.yaml"))
-GIVEN = Circumstances(listener_image="registry.example.org/mailport:1.2.3")
+EVERYTHING_ALLOWED = ",".join((*permitted.ALLOWANCES, *(f"{kind}=*" for kind in permitted.PATTERNS)))  # for --allow
+EVERYTHING = permitted.parse(EVERYTHING_ALLOWED)
+GIVEN = Inputs(listener_image="registry.example.org/mailport:1.2.3")
 
 MINIMAL = {
     "hostname": "mx.example.org",
@@ -35,7 +38,7 @@ def gateway(name: str = "mx", *, namespace: str = "mail", generation: int = 3, *
     return documents.load([("document", json.dumps(document).encode())]).gateway
 
 
-def by_kind(made: InboundSmtp, given: Circumstances = GIVEN) -> dict[str, dict[str, Any]]:
+def by_kind(made: InboundSmtp, given: Inputs = GIVEN) -> dict[str, dict[str, Any]]:
     """Render, by kind: there is one of each."""
     rendered = children(made, given)
     found = {child["kind"]: child for child in rendered}

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 from structlog.testing import capture_logs
 
-from mailport.operator.cluster import WRITE_SECONDS, ApiError
+from mailport.operator.api_error import ApiError
+from mailport.operator.cluster import WRITE_SECONDS
 from mailport.operator.lease import (
     LEASE_SECONDS,
     POLL_SECONDS,
@@ -16,6 +17,8 @@ from mailport.operator.lease import (
     REQUEST_SECONDS,
     STOP_SECONDS,
     WRITES_STOP_SECONDS,
+    LeaseLostError,
+    NotStoppedError,
 )
 from tests.operator.leases import (
     LATENCY,
@@ -59,8 +62,7 @@ async def leader(leases, name="a"):
 
 
 def test_the_seconds_add_up():
-    """A write or a piece of work that was under way when the turn ended is over before the others may begin."""
-    assert WRITES_STOP_SECONDS + WRITE_SECONDS < LEASE_SECONDS
+    """What was under way when the turn ended is over before the others may begin, however long a write may take."""
     assert WRITES_STOP_SECONDS + STOP_SECONDS < LEASE_SECONDS
     assert RENEW_SECONDS + REQUEST_SECONDS < WRITES_STOP_SECONDS, "one renewal that hangs costs nothing"
 
@@ -228,7 +230,7 @@ async def test_work_that_does_not_stop_keeps_the_lease(leases):
     a = await leader(leases)
     a.stopping = is_lost
     a.task.cancel()
-    with pytest.raises(TimeoutError, match="work has not stopped within 4 s"):
+    with pytest.raises(NotStoppedError, match="work has not stopped within 4 s"):
         await a.task
 
     assert leases.holder == "a"
@@ -349,7 +351,7 @@ async def test_a_holder_who_cannot_renew_stops_in_time(leases, logged, there, ba
 
     await b.leads(within=12)  # a renewal without an answer counts as one
     assert now() - renewed > LEASE_SECONDS - MOMENT
-    assert "lost the Lease" in events(logged)
+    assert "lost the Lease: ending" in events(logged)
 
 
 @in_virtual_time
@@ -367,38 +369,25 @@ async def test_a_turn_is_counted_from_when_the_renewal_was_asked_for(leases):
 
 
 @in_virtual_time
-async def test_who_lost_the_lease_is_a_candidate_again(leases, logged):
-    """Work is called anew when its turn comes. What is lost is not released."""
+async def test_who_lost_the_lease_ends(leases, logged):
+    """As whoever started it starts it again: with nothing that it knew. What is lost is not released."""
     a = await leader(leases)
     b = Replica(leases, "b")
     await asyncio.sleep(3)
     a.door.there = is_refused
+    with pytest.raises(LeaseLostError, match="not renewed for 10 s: connection refused"):
+        await a.task
     await b.leads(within=20)
-    a.door.there = passes
+    again = Replica(leases, "a-again")
     await asyncio.sleep(60)
-    assert (a.turns, b.turns) == (1, 1)
+    assert (a.turns, b.turns, again.turns) == (1, 1, 0)
 
     await b.leave()
-    await a.leads(within=3)
+    await again.leads(within=3)
 
-    assert a.turns == 2
     assert leases.spec["leaseTransitions"] == 2
-    assert events(logged).count("lost the Lease") == 1
+    assert events(logged).count("lost the Lease: ending") == 1
     assert "the Lease was not released" not in events(logged)
-
-
-@in_virtual_time
-async def test_without_another_who_lost_the_lease_takes_it_again_when_it_can(leases):
-    """It is its own still: there is nothing to wait for."""
-    a = await leader(leases)
-    a.door.there = is_refused
-    await asyncio.sleep(120)
-    assert not a.election.leading
-
-    a.door.there = passes
-    await a.leads(within=POLL_SECONDS + MOMENT)
-
-    assert leases.spec["leaseTransitions"] == 0
 
 
 @pytest.mark.parametrize("there, back", table(UNREACHABLE))
@@ -415,7 +404,7 @@ async def test_a_moment_without_the_server_is_nothing(leases, logged, there, bac
 
     assert (a.turns, b.turns) == (1, 0)
     assert a.election.may_write()
-    assert "lost the Lease" not in events(logged)
+    assert "lost the Lease: ending" not in events(logged)
 
 
 @in_virtual_time
@@ -448,8 +437,9 @@ async def test_a_holder_sees_at_its_next_renewal_that_another_holds_the_lease(le
     await asyncio.sleep(3 + POLL_SECONDS)
 
     assert leases.holder == "other"
-    assert (logged[-2]["event"], logged[-2]["error"]) == ("lost the Lease", "other holds it")
-    assert (logged[-1]["event"], logged[-1]["holder"]) == ("another leads", "other")
+    assert (logged[-1]["event"], logged[-1]["error"]) == ("lost the Lease: ending", "other holds it")
+    with pytest.raises(LeaseLostError, match="other holds it"):
+        await a.task
 
 
 @in_virtual_time
@@ -533,17 +523,6 @@ async def test_a_candidate_says_once_who_leads_and_what_hinders_it(leases, logge
     assert {line["lease"] for line in logged} == {"mailport-system/mailport"}
 
 
-@in_virtual_time
-async def test_a_candidate_says_again_who_leads_after_a_turn_of_its_own(leases, logged):
-    """The log reads as what happened, though it is the same other."""
-    leases.hold("x", leaseDurationSeconds=15)
-    await Replica(leases, "b").leads(within=20)
-    leases.change(holderIdentity="x")
-    await asyncio.sleep(5)
-
-    assert events(logged) == ["another leads", "became leader", "lost the Lease", "another leads"]
-
-
 # --- all of it together
 
 
@@ -586,7 +565,10 @@ class Worker(Replica):
 @pytest.mark.parametrize("seed", range(8))
 @in_virtual_time
 async def test_no_two_ever_write_at_the_same_time(leases, seed):
-    """Twenty minutes of requests and answers that get lost or come late, crashes, restarts and people who edit."""
+    """Twenty minutes of requests and answers that get lost or come late, crashes, restarts and people who edit.
+
+    A write that is cut is over: what the API server makes of it then is not in this, but in what it names.
+    """
     dice = random.Random(seed)
     writes = Writes(dice)
     names = (f"replica-{number}" for number in range(1000))
@@ -612,7 +594,11 @@ async def test_no_two_ever_write_at_the_same_time(leases, seed):
                 replicas[number] = Worker(leases, next(names), writes, dice)
             case "edit" if leases.lease:
                 leases.change(metadata={"labels": {"at": str(now())}})
+        for number, replica in enumerate(replicas):
+            if replica.task.done():  # it has lost the Lease, and is started again
+                replicas[number] = Worker(leases, next(names), writes, dice)
 
+    replicas = [Worker(leases, next(names), writes, dice) if one.task.done() else one for one in replicas]
     for replica in replicas:
         replica.door.there = replica.door.back = passes
     await asyncio.sleep(REQUEST_SECONDS + LEASE_SECONDS + POLL_SECONDS + 1)

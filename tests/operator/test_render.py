@@ -8,8 +8,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from mailport import yaml_text
 from mailport.__main__ import main
+from mailport.contract import yaml_text
 from tests.operator.making import ROOT
 from tests.tables import table
 
@@ -19,7 +19,7 @@ CONTRACT = str(ROOT / "tests/corpus/good/contract.yaml")
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch):
-    for name in ("MAILPORT_FILE", "MAILPORT_LISTENER_IMAGE", "MAILPORT_NAMESPACE"):
+    for name in ("MAILPORT_FILE", "MAILPORT_LISTENER_IMAGE", "MAILPORT_NAMESPACE", "MAILPORT_DEFAULTS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -63,6 +63,51 @@ def test_the_environment_sets_them_too(capsys, monkeypatch):
     documents = rendered(capsys)
     assert image(documents) == "registry.example.org/mp:2"
     assert documents["Service"]["metadata"]["namespace"] == "post"
+
+
+def test_what_the_administrator_gives_every_gateway_is_shown(capsys, tmp_path):
+    """From the file that the operator mounts."""
+    file = tmp_path / "defaults.yaml"
+    file.write_text("pod: {nodeSelector: {pool: mail}}\nlabels: {team: mail}\n")
+    assert main(["render", "-f", MINIMAL, "--defaults", str(file), "--security-context", "Platform"]) == 0
+
+    documents = rendered(capsys)
+    pod = documents["Deployment"]["spec"]["template"]["spec"]
+    assert pod["nodeSelector"] == {"pool": "mail"}
+    assert "runAsUser" not in pod["securityContext"]
+    assert documents["Service"]["metadata"]["labels"]["team"] == "mail"
+
+
+def test_where_connections_may_go_is_shown(capsys):
+    """As the operator tells its pods, by the same option and by what it allows."""
+    options = ["--deny-destinations", "10.0.0.0/8, 2001:db8::/32", "--allow-local-destinations"]
+    assert main(["render", "-f", MINIMAL, *options]) == 0
+
+    container = rendered(capsys)["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["args"][-2:] == ["--allow-local-destinations", "--deny-destinations=10.0.0.0/8,2001:db8::/32"]
+
+
+@pytest.mark.parametrize(
+    "option, said",
+    table(
+        {
+            "a file of defaults that is not there": ("--defaults=/no/such/file", "No such file or directory"),
+            "one that is wrong": (f"--defaults={MINIMAL}", "minimal.yaml: apiVersion: unknown field"),
+            "a network that is none": (
+                "--deny-destinations=10.0.0.1/8",
+                "'10.0.0.1/8' has bits set behind its prefix: write 10.0.0.0/8 for the network",
+            ),
+            "a context that there is none of": ("--security-context=fixed", "'fixed' is neither Fixed nor Platform"),
+        }
+    ),
+)
+def test_an_option_that_is_wrong_exits_2(capsys, option, said):
+    """As all do, and with the reason."""
+    with pytest.raises(SystemExit) as ended:
+        main(["render", "-f", MINIMAL, option])
+
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailport.cidr import canonical
-from mailport.model import AccessPolicy
+from mailport.address.ip_ranges import canonical
+from mailport.contract.model import AccessPolicy
 from mailport.policy.access import AccessList, client_key
 from tests.tables import table
 
@@ -26,6 +26,23 @@ ALLOWED = AccessList(AccessPolicy.ALLOW_LISTED, LISTED)
             "an address in no list does": (BANNED, "192.0.2.8", True),
             "a banned address in IPv6 clothes does not": (BANNED, "::ffff:192.0.2.7", False),
             "nor through NAT64": (BANNED, "64:ff9b::192.0.2.7", False),
+            "a ban on all that comes through NAT64": (
+                AccessList(AccessPolicy.DENY_LISTED, ("64:ff9b::/64",)),
+                "64:ff9b::8.8.8.8",
+                False,
+            ),
+            "leaves the same address that comes by itself": (
+                AccessList(AccessPolicy.DENY_LISTED, ("64:ff9b::/64",)),
+                "8.8.8.8",
+                True,
+            ),
+            "who is allowed through NAT64": (
+                AccessList(AccessPolicy.ALLOW_LISTED, ("64:ff9b::/96",)),
+                "64:ff9b::1",
+                True,
+            ),
+            "is not allowed by itself": (AccessList(AccessPolicy.ALLOW_LISTED, ("64:ff9b::/96",)), "8.8.8.8", False),
+            "an allowed address is allowed through NAT64": (ALLOWED, "64:ff9b::192.0.2.7", True),
             "nobody is banned by an empty list": (AccessList(AccessPolicy.DENY_LISTED, ()), "192.0.2.7", True),
             "everybody is by a star": (AccessList(AccessPolicy.DENY_LISTED, ("*",)), "2001:db8::1", False),
             "an allowed address comes in": (ALLOWED, "192.0.2.7", True),
@@ -51,6 +68,7 @@ def test_access(access, client, admitted):
             "a /64 of IPv6 is one": ("2001:db8::1", "2001:db8::ffff:0:0:1", True),
             "the next /64 is another": ("2001:db8::1", "2001:db8:0:1::1", False),
             "IPv4-mapped and IPv4 are one": ("::ffff:192.0.2.1", "192.0.2.1", True),
+            "an address and the same behind NAT64 are one": ("192.0.2.1", "64:ff9b::192.0.2.1", True),
             "neighbours behind NAT64 are two": ("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2", False),
             "IPv4 and IPv6 of the same number are two": ("0.0.0.0", "::", False),
         }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mailport.address import Address
-from mailport.model import AuthMode
+from mailport.address.mail_address import Address
+from mailport.contract.model import AuthMode
 from mailport.policy import replies
 from mailport.policy.auth import ON_AUTH, AuthFacts, offered, owned_address
 from mailport.policy.chain import first_refusal

@@ -1,4 +1,4 @@
-"""The arguments of MAIL, RCPT and BDAT."""
+"""The arguments of EHLO, MAIL, RCPT and BDAT."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailport.address import Address
+from mailport.address.mail_address import Address
+from mailport.policy import replies
 from mailport.policy.command import (
     BAD_PARAMETER,
     BAD_RECIPIENT,
@@ -15,6 +16,7 @@ from mailport.policy.command import (
     MailCommand,
     RcptCommand,
     bdat,
+    hello,
     mail,
     rcpt,
 )
@@ -50,6 +52,8 @@ ANNA = Address("anna", "example.org")
                 MailCommand(None, 0, body_8bitmime=True, smtputf8=True),
             ),
             "AUTH is taken and ignored": ("FROM:<> AUTH=anna+40example.org", MailCommand(None)),
+            "so is DSN's RET": ("FROM:<> ret=Hdrs", MailCommand(None)),
+            "and its ENVID": ("FROM:<> ENVID=a+2Bb RET=FULL SIZE=1", MailCommand(None, size=1)),
         }
     ),
 )
@@ -92,7 +96,13 @@ def test_mail(argument, understood):
             "a keyword of odd letters": (b"FROM:<> SI_ZE=1", BAD_PARAMETER),
             "a bare CR between parameters": (b"FROM:<> SIZE=1\rBODY=7BIT", BAD_PARAMETER),
             "a value in UTF-8": ("FROM:<> AUTH=ä".encode(), BAD_PARAMETER),
-            "DSN, which is not offered": (b"FROM:<> RET=HDRS", UNKNOWN_PARAMETER),
+            "AUTH that is no xtext": (b"FROM:<> AUTH=anna+tag@example.org", BAD_PARAMETER),
+            "RET of neither form": (b"FROM:<> RET=ALL", BAD_PARAMETER),
+            "RET without a value": (b"FROM:<> RET", BAD_PARAMETER),
+            "RET twice": (b"FROM:<> RET=FULL RET=HDRS", BAD_PARAMETER),
+            "ENVID that is no xtext": (b"FROM:<> ENVID=a+2", BAD_PARAMETER),
+            "ENVID in small hexadecimal digits": (b"FROM:<> ENVID=a+2b", BAD_PARAMETER),
+            "RCPT's parameter of DSN": (b"FROM:<> NOTIFY=NEVER", UNKNOWN_PARAMETER),
             "an unknown word": (b"FROM:<> X", UNKNOWN_PARAMETER),
         }
     ),
@@ -117,6 +127,11 @@ def test_mail_refused(argument, reply):
             ),
             "a source route": ("TO:<@a,@b:anna@example.org>", RcptCommand(ANNA)),
             "space at the end": ("TO:<anna@example.org> ", RcptCommand(ANNA)),
+            "DSN's NOTIFY is taken and ignored": ("TO:<anna@example.org> NOTIFY=NEVER", RcptCommand(ANNA)),
+            "of several words": ("TO:<anna@example.org> notify=success,Failure,DELAY", RcptCommand(ANNA)),
+            "so is its ORCPT": ("TO:<anna@example.org> ORCPT=rfc822;anna+2Btag@example.org", RcptCommand(ANNA)),
+            "in UTF-8 (RFC 6533)": ("TO:<anna@example.org> ORCPT=utf-8;änna@example.org", RcptCommand(ANNA)),
+            "with nothing behind its type": ("TO:<anna@example.org> ORCPT=rfc822;", RcptCommand(ANNA)),
         }
     ),
 )
@@ -136,15 +151,47 @@ def test_rcpt(argument, understood):
             "MAIL's word": (b"FROM:<anna@example.org>", BAD_RECIPIENT),
             "not UTF-8": (b"TO:<\xff@example.org>", BAD_RECIPIENT),
             "two paths": (b"TO:<anna@example.org>,<bert@example.org>", BAD_RECIPIENT),
-            "DSN, which is not offered": (b"TO:<anna@example.org> NOTIFY=NEVER", UNKNOWN_PARAMETER),
+            "NOTIFY of another word": (b"TO:<anna@example.org> NOTIFY=ALWAYS", BAD_PARAMETER),
+            "NOTIFY of NEVER and more": (b"TO:<anna@example.org> NOTIFY=NEVER,DELAY", BAD_PARAMETER),
+            "NOTIFY with an empty word": (b"TO:<anna@example.org> NOTIFY=DELAY,,FAILURE", BAD_PARAMETER),
+            "NOTIFY without a value": (b"TO:<anna@example.org> NOTIFY", BAD_PARAMETER),
+            "NOTIFY twice": (b"TO:<anna@example.org> NOTIFY=NEVER NOTIFY=NEVER", BAD_PARAMETER),
+            "ORCPT without a type": (b"TO:<anna@example.org> ORCPT=anna@example.org", BAD_PARAMETER),
+            "ORCPT that is no xtext": (b"TO:<anna@example.org> ORCPT=rfc822;anna+tag@example.org", BAD_PARAMETER),
+            "ORCPT with a control character": ("TO:<anna@example.org> ORCPT=utf-8;a\x85b".encode(), BAD_PARAMETER),
+            "MAIL's parameter of DSN": (b"TO:<anna@example.org> RET=FULL", UNKNOWN_PARAMETER),
             "MAIL's parameters": (b"TO:<anna@example.org> SIZE=1", UNKNOWN_PARAMETER),
             "a malformed parameter": (b"TO:<anna@example.org> NOTIFY=", BAD_PARAMETER),
         }
     ),
 )
 def test_rcpt_refused(argument, reply):
-    """501 5.1.3 for the recipient, 555 5.5.4 for parameters: no extension of ours has any here."""
+    """501 5.1.3 for the recipient, 501 5.5.4 for a parameter, 555 5.5.4 for one that we do not know."""
     assert rcpt(argument) is reply
+
+
+@pytest.mark.parametrize(
+    ("argument", "understood"),
+    table(
+        {
+            "a name": (b"client.example.net", "client.example.net"),
+            "a literal": (b"[192.0.2.1]", "[192.0.2.1]"),
+            "no name of a host": (b"my_PC (2)", "my_PC (2)"),
+            "in UTF-8": ("bücher.example".encode(), "bücher.example"),
+            "not in UTF-8": (b"b\xfccher", "b\ufffdcher"),
+            "nothing": (b"", replies.NEEDS_HOSTNAME),
+            "a tab": (b"client\texample", replies.BAD_HOSTNAME),
+            "a bare CR": (b"client\rReceived: from elsewhere", replies.BAD_HOSTNAME),
+            "a NUL": (b"client\0", replies.BAD_HOSTNAME),
+            "DEL": (b"client\x7f", replies.BAD_HOSTNAME),
+            "an escape sequence": (b"\x1b[31mclient", replies.BAD_HOSTNAME),
+            "a control character of Unicode's": ("client\x9b".encode(), replies.BAD_HOSTNAME),
+        }
+    ),
+)
+def test_hello(argument, understood):
+    """Any text is a name, but for control characters."""
+    assert hello(argument) == understood
 
 
 def test_helo_knows_no_parameters():

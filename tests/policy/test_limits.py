@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from mailport.contract.model import BareNewlines
 from mailport.policy import command, replies
-from mailport.policy.limits import GRACE_SECONDS, connection, counts_as_error, is_not_smtp, line_too_long, too_slow
+from mailport.policy.limits import (
+    GRACE_SECONDS,
+    connection,
+    counts_as_error,
+    is_not_smtp,
+    line_ending,
+    line_too_long,
+    too_slow,
+)
 from mailport.policy.replies import Reply
 from tests.tables import table
 
@@ -59,6 +68,23 @@ def test_what_counts_as_an_error(reply: Reply, facts: dict[str, bool], counts: b
     usual = {"to_rcpt": False, "recipients": 0, "behind_refused_mail": False}
 
     assert counts_as_error(reply, **(usual | facts)) is counts
+
+
+@pytest.mark.parametrize(
+    "line, bare_newlines, reply",
+    table(
+        {
+            "CRLF": (b"NOOP\r\n", BareNewlines.NORMALIZE, None),
+            "LF": (b"NOOP\n", BareNewlines.NORMALIZE, None),
+            "CRLF, strictly": (b"NOOP\r\n", BareNewlines.REJECT, None),
+            "LF, strictly": (b"NOOP\n", BareNewlines.REJECT, replies.LINE_WITHOUT_CR),
+            "nothing but LF, strictly": (b"\n", BareNewlines.REJECT, replies.LINE_WITHOUT_CR),
+        }
+    ),
+)
+def test_line_endings(line: bytes, bare_newlines: BareNewlines, reply: Reply | None):
+    """LF alone ends a command as it does a line of a message, unless bareNewlines is Reject."""
+    assert line_ending(line, bare_newlines) is reply
 
 
 @pytest.mark.parametrize(

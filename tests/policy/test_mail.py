@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailport.address import Address
+from mailport.address.mail_address import Address
 from mailport.policy import replies
 from mailport.policy.chain import first_refusal
 from mailport.policy.mail import ON_MAIL, MailFacts
@@ -50,9 +50,12 @@ def sending_as(address: str) -> MailFacts:
             "but may send notifications": (OWNER._replace(owned=None, sender=None), None),
             "letters beyond ASCII need SMTPUTF8": (
                 FACTS._replace(sender=Address.parse("änna@example.org")),
-                replies.NEEDS_SMTPUTF8,
+                replies.SENDER_NEEDS_SMTPUTF8,
             ),
-            "in the domain too": (FACTS._replace(sender=Address.parse("anna@exämple.org")), replies.NEEDS_SMTPUTF8),
+            "in the domain too": (
+                FACTS._replace(sender=Address.parse("anna@exämple.org")),
+                replies.SENDER_NEEDS_SMTPUTF8,
+            ),
             "and have it": (FACTS._replace(sender=Address.parse("änna@example.org"), smtputf8=True), None),
             "a size at the limit": (FACTS._replace(size=LIMIT), None),
             "a size over it": (FACTS._replace(size=LIMIT + 1), replies.SIZE_DECLARED),
@@ -80,6 +83,6 @@ def test_which_reply_wins():
     better = wrong._replace(user="anna@example.org")
 
     assert first_refusal(ON_MAIL, wrong) is replies.AUTH_REQUIRED
-    assert first_refusal(ON_MAIL, better) is replies.NEEDS_SMTPUTF8
+    assert first_refusal(ON_MAIL, better) is replies.SENDER_NEEDS_SMTPUTF8
     assert first_refusal(ON_MAIL, better._replace(smtputf8=True)) is replies.SENDER_NOT_OWNED
     assert first_refusal(ON_MAIL, better._replace(sender=ANNA)) is replies.SIZE_DECLARED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailport.address import Address
+from mailport.address.mail_address import Address
 from mailport.policy import replies
 from mailport.policy.chain import first_refusal
 from mailport.policy.rcpt import ON_RCPT, RcptFacts, RouteFacts
@@ -13,6 +13,7 @@ from tests.tables import table
 OPEN = RouteFacts(number=1, authenticated_only=False, relays=False)
 RELAY = RouteFacts(number=2, authenticated_only=False, relays=True)
 OURS_ONLY = RouteFacts(number=3, authenticated_only=True, relays=True)
+GONE = RouteFacts(number=4, authenticated_only=False, relays=False, refuses=True)
 FACTS = RcptFacts(
     recipient=Address.parse("anna@example.org"),
     smtputf8=False,
@@ -41,6 +42,7 @@ def to(local: str, route: RouteFacts = RELAY, **others: bool) -> RcptFacts:
                 NOWHERE._replace(authenticated=True),
                 replies.RELAY_DENIED,
             ),
+            "a route that refuses, behind another": (FACTS._replace(route=GONE, first_route=1), None),
             "a route that asks for authentication": (FACTS._replace(route=OURS_ONLY), replies.RELAY_DENIED),
             "in a domain of ours too": (FACTS._replace(route=OURS_ONLY, hosted=True), replies.RELAY_DENIED),
             "and gets it": (FACTS._replace(route=OURS_ONLY, authenticated=True), None),
@@ -50,7 +52,7 @@ def to(local: str, route: RouteFacts = RELAY, **others: bool) -> RcptFacts:
             "the last recipient that fits": (FACTS._replace(accepted=99), None),
             "the first that does not": (FACTS._replace(accepted=100), replies.TOO_MANY_RECIPIENTS),
             "as many as they like": (FACTS._replace(accepted=10**6, max_recipients=0), None),
-            "letters beyond ASCII without SMTPUTF8": (to("jörg", OPEN), replies.NEEDS_SMTPUTF8),
+            "letters beyond ASCII without SMTPUTF8": (to("jörg", OPEN), replies.RECIPIENT_NEEDS_SMTPUTF8),
             "letters beyond ASCII with it": (to("jörg", OPEN, smtputf8=True), None),
             "a percent sign to another server": (to("carl%elsewhere"), replies.UNSAFE_ADDRESS),
             "a bang": (to("elsewhere!carl"), replies.UNSAFE_ADDRESS),
@@ -80,7 +82,7 @@ def test_which_reply_wins():
     few = ascii_only._replace(accepted=1)
 
     assert first_refusal(ON_RCPT, wrong) is replies.UNSAFE_ADDRESS
-    assert first_refusal(ON_RCPT, safe) is replies.NEEDS_SMTPUTF8
+    assert first_refusal(ON_RCPT, safe) is replies.RECIPIENT_NEEDS_SMTPUTF8
     assert first_refusal(ON_RCPT, ascii_only) is replies.TOO_MANY_RECIPIENTS
     assert first_refusal(ON_RCPT, few._replace(route=None)) is replies.RELAY_DENIED
     assert first_refusal(ON_RCPT, few) is replies.RELAY_DENIED

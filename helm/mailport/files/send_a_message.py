@@ -2,6 +2,8 @@
 
 In a pod of Mailport's image: python3 send_a_message.py NAMESPACE NAME HOST:PORT SECONDS POD
 
+PORT is the listener's too.
+
 POD is what the cluster asks of pods beyond SPEC, as JSON: fields of the InboundSmtp's spec.pod.
 
 The image has no kubectl, so the API server is asked over HTTP, as the pod's ServiceAccount.
@@ -28,7 +30,6 @@ PAUSE_SECONDS = 1
 KIND = {"apiVersion": "mailport.dev/v1alpha1", "kind": "InboundSmtp"}
 SPEC: dict[str, Any] = {
     "hostname": "mx.example.org",
-    "listeners": [{"name": "smtp", "port": 25}],
     "routes": [{"name": "nowhere", "recipients": ["*@example.org"], "deliver": {"discard": {}}}],
     "replicas": 1,
     "pod": {"resources": {"requests": {"cpu": "10m", "memory": "64Mi"}}},
@@ -45,10 +46,9 @@ def main(namespace: str, name: str, server: str, seconds: str, pod: str) -> int:
     deadline = time.monotonic() + float(seconds)
     gateways = f"/apis/{KIND['apiVersion']}/namespaces/{namespace}/inboundsmtps"
     mine = f"{gateways}/{name}"
-    spec = {**SPEC, "pod": {**SPEC["pod"], **json.loads(pod)}}
     try:
         remove(mine, deadline)  # of a test that was killed
-        ask("POST", gateways, {**KIND, "metadata": {"name": name}, "spec": spec})
+        ask("POST", gateways, {**KIND, "metadata": {"name": name}, "spec": gateway(server, json.loads(pod))})
         say(f"applied InboundSmtp {namespace}/{name}")
         try:
             wait_until_ready(mine, deadline)
@@ -60,6 +60,12 @@ def main(namespace: str, name: str, server: str, seconds: str, pod: str) -> int:
         say(f"failed: {why}")
         return 1
     return 0
+
+
+def gateway(server: str, pod: dict[str, Any]) -> dict[str, Any]:
+    """Return the InboundSmtp's spec."""
+    port = int(server.rpartition(":")[2])
+    return {**SPEC, "listeners": [{"name": "smtp", "port": port}], "pod": {**SPEC["pod"], **pod}}
 
 
 def wait_until_ready(path: str, deadline: float) -> None:

@@ -19,6 +19,8 @@ spec:
       apiVersions: ["*"]
       operations: [{{ join ", " .operations }}]
       resources: [{{ .resource }}]
+      # written out, as the API server has it: else kubectl apply finds a difference each time
+      scope: "*"
   matchConditions:
   - name: it-is-the-operator
     expression: >-
@@ -68,15 +70,13 @@ nobody controls and the operator applied, as its InboundSmtp was deleted without
   message: this object belongs to no InboundSmtp
 - expression: variables.deletes || variables.isOurs
   message: an InboundSmtp must be its controller, and the label mailport.dev/inboundsmtp must name it
-- expression: variables.deletes || %s
+- expression: >-
+    variables.deletes || %s ||
+    (request.?dryRun.orValue(false) && object.metadata.name.endsWith('-dry-run'))
   message: this is no name of an InboundSmtp's child
 ` .name -}}
 {{- include "mailport.admissionPolicy" (dict "root" .root "group" .group "resource" .resource
   "operations" (list "CREATE" "UPDATE" "DELETE")
   "variables" (print $variables (.variables | default "" | trim))
   "validations" (print $validations (.validations | default "" | trim))) -}}
-{{- end -}}
-
-{{- define "mailport.celList" -}}
-{{- $quoted := list }}{{ range . }}{{ $quoted = append $quoted (squote .) }}{{ end }}[{{ join ", " $quoted }}]
 {{- end -}}

@@ -68,6 +68,10 @@ annotations:
 
 {{- define "mailport.image" -}}
 {{- $image := .Values.image -}}
+{{- if and (kindIs "invalid" $image.registry) (not (contains "/" $image.repository)) -}}
+{{- $there := include "mailport.reference" (dict "repository" $image.repository "tag" (default .Chart.AppVersion $image.tag) "digest" $image.digest) -}}
+{{- fail (printf "image.registry must be set, as no image of Mailport is published: --set image.registry=registry.example.org where nodes pull it from (make image builds it), or --set image.registry= where every node has %s already" $there) -}}
+{{- end -}}
 {{- include "mailport.reference" (merge (dict "tag" (default .Chart.AppVersion $image.tag)) $image) -}}
 {{- end -}}
 

@@ -41,7 +41,7 @@ Children are created by server-side apply, which needs both create and patch.
   verbs: [list, watch]
 - apiGroups: [""]
   resources: [events]
-  verbs: [create]
+  verbs: [create, list] # to list: why a pod does not start
 {{- end -}}
 
 {{/* What it needs besides in order to watch all namespaces. */}}

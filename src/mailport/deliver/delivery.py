@@ -1,91 +1,77 @@
-"""What a destination is: the promises that the listener builds its 250 on.
-
-A transaction calls, in this order: `open`, `rcpt` for each recipient (at RCPT), `write` for each piece of content
-(while DATA arrives), `prepare` (everything that can fail), `commit` (the promise: durable, or an exception); or at any
-point `abort`. With one destination `commit` is called without `prepare`, and does both.
-
-Content is what the client sent, behind our trace fields: lines end in CRLF, dots are unstuffed.
-"""
+"""One message on its way into its recipients' mailboxes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from threading import Lock
 
-from mailport.address import Address
-
-
-class Envelope(NamedTuple):
-    """What is known of a message before its first byte."""
-
-    id: str  # ours: it stands in the 250, in Received, in the log and at the destination
-    sender: Address | None  # None is the null sender <>
-    smtputf8: bool  # the client asked for it (RFC 6531 §3.4)
-    body_8bitmime: bool  # BODY=8BITMIME (RFC 6152)
-    size: int | None  # octets, as declared with SIZE= (RFC 1870); None when not said
-    user: str | None  # who authenticated
-    client: str  # the client's address as text
-    helo: str
-    hostname: str  # ours
+from mailport.deliver.message_file import MessageFile
+from mailport.message.message import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What a destination says of a message that it now holds durably."""
+class Delivery:
+    """A message and a file for each of its recipients: they arrive together, or none does.
 
-    text: str  # for the log: paths, sequence numbers, the next hop's 250
+    All but `give_up` is for threads, and waits where another thread is at it.
+    """
 
+    __slots__ = ("_lock", "_message", "error", "files", "octets")
 
-class Refused(Exception):  # noqa: N818 - the field's word
-    """The destination will never take this: a 5yz. `text` is public, the exception's own message is for the log."""
+    def __init__(self, message: Message, files: Sequence[MessageFile]) -> None:
+        self.files = files
+        self.octets = message.length(final=True) * len(files)
+        self.error: BaseException | None = None  # what failed: then no file of it is left
+        self._message: Message | None = message  # None once nobody waits for it
+        self._lock = Lock()  # what is being written is removed behind that
 
-    def __init__(self, code: int, enhanced: str, text: str, *, reason: str, detail: str = "") -> None:
-        super().__init__(detail or text)
-        self.code, self.enhanced, self.text, self.reason = code, enhanced, text, reason
+    def write(self) -> None:
+        """Have every file in `tmp`, whole, and not durable yet."""
+        if (message := self._message) is not None:
+            self.each(lambda file: file.write(message.chunks(final=True)))
 
+    def write_durably(self) -> None:
+        """Have every file in `tmp`, whole, durable, and closed, one after the other."""
+        if (message := self._message) is not None:
+            self.each(lambda file: file.write_durably(message.chunks(final=True)))
 
-class Unavailable(Exception):  # noqa: N818 - the field's word
-    """Not now: a 4yz, and the sender keeps the message. Any other exception of a destination is taken for 451 4.3.0."""
+    def move(self) -> None:
+        """Show every file to who reads the mailbox."""
+        self.each(MessageFile.move)
 
-    def __init__(
-        self,
-        detail: str,
-        *,
-        code: int = 451,
-        enhanced: str = "4.3.0",
-        text: str = "the destination is not available, try again later",
-        reason: str = "destination_unavailable",
-    ) -> None:
-        super().__init__(detail)
-        self.code, self.enhanced, self.text, self.reason = code, enhanced, text, reason
+    def each(self, step: Callable[[MessageFile], None]) -> None:
+        """Go one step with every file, unless an earlier one has failed or nobody waits any more."""
+        with self._lock:
+            if self.error is not None:
+                return
+            try:
+                for file in self.files:
+                    if self._message is None:  # the caller gave up: nobody is shown what will be removed
+                        return
+                    step(file)
+            except BaseException as error:  # noqa: BLE001 - the caller raises it
+                self.error = error
+                self._remove()
 
+    def fail(self, error: OSError) -> None:
+        """Fail at a step that was taken for several deliveries at once."""
+        with self._lock:
+            if self.error is None:
+                self.error = error
+                self._remove()
 
-class Delivery(Protocol):
-    """One message on its way to one destination."""
+    def folders(self) -> set[bytes]:
+        """Return the folders in which it has been shown; none where it has failed or been given up."""
+        return {file.new for file in self.files} if self.error is None and self._message is not None else set()
 
-    async def rcpt(self, recipient: Address) -> None:
-        """Add a recipient. Raises Refused or Unavailable for this recipient only."""
+    def give_up(self) -> None:
+        """Begin nothing any more. What waits for a thread, perhaps for long, does not hold the message meanwhile."""
+        self._message = None
 
-    async def write(self, chunk: bytes) -> None:
-        """Take a piece of the content; return when there is room for the next (back-pressure)."""
+    def remove(self) -> None:
+        """Leave nothing behind, wherever it is."""
+        with self._lock:
+            self._remove()
 
-    async def prepare(self) -> None:
-        """Do all that can fail short of the promise. Called once, after the last write."""
-
-    async def commit(self) -> Receipt:
-        """Make it durable. After this returns the message survives a crash of process and machine."""
-
-    async def abort(self) -> None:
-        """Leave nothing behind. May be called at any time before commit has returned; never raises."""
-
-
-class Destination(Protocol):
-    """Where a route's mail goes; lives as long as its configuration."""
-
-    final: bool  # delivery ends here: Return-Path is written (RFC 5321 §4.4)
-
-    async def open(self, envelope: Envelope) -> Delivery:
-        """Begin a delivery. Raises Unavailable where the destination is known to be down."""
-
-    async def close(self) -> None:
-        """Let go of what is held, once no delivery is open any more."""
+    def _remove(self) -> None:
+        for file in self.files:
+            file.remove()

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from mailport.address import Address
-from mailport.deliver.delivery import Envelope, Receipt
+from collections.abc import Sequence
+from typing import ClassVar
+
+from mailport.address.mail_address import Address
+from mailport.deliver.destination import Outcome, Receipt
+from mailport.message.envelope import Envelope
+from mailport.message.message import Message
+
+_DISCARDED = Receipt("discarded")
 
 
 class Discard:
-    """The destination `discard`. It keeps nothing, so one delivery of it serves for all."""
+    """The destination `discard`."""
 
-    final = False  # nobody will read a Return-Path
+    kind: ClassVar = "discard"
+    rank: ClassVar = 80
+    final: ClassVar = True
 
-    async def open(self, _envelope: Envelope) -> Discard:
-        """Begin a delivery."""
-        return self
-
-    async def rcpt(self, _recipient: Address) -> None:
+    async def verify(self, recipient: Address, envelope: Envelope) -> None:
         """Take any recipient."""
 
-    async def write(self, _chunk: bytes) -> None:
-        """Drop a piece of the content."""
+    async def deliver(self, message: Message, recipients: Sequence[Address]) -> Sequence[Outcome]:  # noqa: ARG002 - the promise's signature
+        """Drop the message."""
+        return [_DISCARDED] * len(recipients)
 
-    async def prepare(self) -> None:
-        """Have nothing to prepare."""
-
-    async def commit(self) -> Receipt:
-        """Say what became of it."""
-        return Receipt("discarded")
-
-    async def abort(self) -> None:
-        """Have nothing to undo."""
+    async def check(self) -> None:
+        """Try nothing: nobody is to be reached."""
 
     async def close(self) -> None:
         """Hold nothing to let go of."""

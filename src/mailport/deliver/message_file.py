@@ -6,15 +6,22 @@ import itertools
 import os
 import re
 import socket
+import stat
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from mailport.address import Address
+from mailport.address.mail_address import Address
+from mailport.deliver.disk import begin_write_out
 from mailport.deliver.mailbox import Mailboxes
 
 MARK = ".mailport"  # ends the names of our files in `tmp`, and of nobody else's
 ABANDONED = 36 * 60 * 60  # seconds without a write after which a file in `tmp` is nobody's: Maildir's own rule
+
+NOWHERE = -1  # no device has this number
+
+_PIECE = 256 * 1024  # octets that are written at a time
 
 _numbers = itertools.count(1)
 
@@ -34,53 +41,92 @@ def unique_name(nanoseconds: int, number: int) -> str:
 
 
 class MessageFile:
-    """A file that begins with its recipient's Delivered-To. It is made by the first `write`; one thread at a time."""
+    """A file that begins with its recipient's Delivered-To. For one thread at a time."""
+
+    __slots__ = (
+        "_fd",
+        "_head",
+        "_mailbox",
+        "_mailboxes",
+        "_name",
+        "_octets",
+        "_octets_as_sent",
+        "device",
+        "new",
+        "path",
+    )
 
     def __init__(self, mailboxes: Mailboxes, mailbox: bytes, recipient: Address) -> None:
         self.new = os.path.join(mailbox, b"new")
-        self.path = b""  # where it lies now; empty while it lies nowhere
+        self.path = b""  # where it is now; empty while it is nowhere
+        self.device = NOWHERE  # st_dev: on which file system it is
         self._mailboxes = mailboxes
         self._mailbox = mailbox
-        self._head = f"Delivered-To: {recipient}\n".encode()
+        self._head = f"Delivered-To: {recipient}\r\n".encode()
         self._name = ""
         self._fd = -1
+        self._octets = 0
+        self._octets_as_sent = 0
 
-    def write(self, data: bytes) -> None:
-        """Append a piece of the content."""
-        if not self.path:
-            self._open()
-            data = self._head + data
-        elif self._fd < 0:
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
+    def write(self, chunks: Iterable[bytes | bytearray]) -> None:
+        """Write the message into `tmp`, with the line ends of the disk."""
+        self._open()
+        # Every CR of a message is followed by its LF, so that this, the quickest way, takes only those out.
+        waiting = bytearray(self._head)
+        for chunk in chunks:
+            waiting += chunk
+            if len(waiting) >= _PIECE:
+                self._write(waiting)
+                waiting.clear()
+                begin_write_out(self._fd)  # so that the disk works meanwhile
+        self._write(waiting)
 
-    def pause(self) -> None:
-        """Hold no descriptor until the next `write`: a message may have many recipients, and take its time."""
-        self._close()
+    def write_durably(self, chunks: Iterable[bytes | bytearray]) -> None:
+        """Write the message into `tmp` and sync it."""
+        self.write(chunks)
+        self.sync()
 
-    def finish(self) -> None:
-        """Make the content durable. A `write` comes first."""
-        os.fsync(self._fd)
-        self._close()
+    def begin_write_out(self) -> None:
+        """Begin to write it to the disk, and do not wait."""
+        begin_write_out(self._fd)
 
-    def move(self, size: int, lines: int) -> None:
-        """Show it to who reads the mailbox. `size` and `lines` are the content's, as written."""
-        size += len(self._head)
-        virtual_size = size + lines + 1  # each line with CRLF, as IMAP counts
-        target = os.path.join(self.new, os.fsencode(f"{self._name},S={size},W={virtual_size}"))
+    def sync(self) -> None:
+        """Make its octets durable, and close it."""
+        os.fdatasync(self._fd)
+        self.close()
+
+    def close(self) -> None:
+        """Close it. Raises OSError: on NFS that may be the first to hear that the disk is full."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1  # first: a close that fails has closed all the same
+            os.close(fd)
+
+    def move(self) -> None:
+        """Show it to who reads the mailbox.
+
+        The name's S is its octets on disk, W those with CRLF line ends, as IMAP counts (Maildir++).
+        """
+        name = f"{self._name},S={self._octets},W={self._octets_as_sent}"
+        target = os.path.join(self.new, os.fsencode(name))
         os.rename(self.path, target)
         self.path = target
 
     def remove(self) -> None:
         """Leave nothing behind, wherever it lies."""
         with suppress(OSError):
-            self._close()
+            self.close()
         with suppress(OSError):  # what cannot be removed from `tmp` is swept one day
             if self.path:
                 os.unlink(self.path)
         self.path = b""
+
+    def _write(self, lines: bytearray) -> None:
+        data = lines.translate(None, b"\r")
+        self._octets += len(data)
+        self._octets_as_sent += len(lines)
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
 
     def _open(self) -> None:
         self._name = unique_name(time.time_ns(), next(_numbers))
@@ -93,15 +139,13 @@ class MessageFile:
             self._mailboxes.make(self._mailbox)
             self._fd = self._create(path)
         self.path = path
-        os.fchmod(self._fd, self._mailboxes.file_mode)  # whatever the umask
+        about = os.fstat(self._fd)
+        self.device = about.st_dev
+        if stat.S_IMODE(about.st_mode) != self._mailboxes.file_mode:  # the umask took some of it
+            os.fchmod(self._fd, self._mailboxes.file_mode)
 
     def _create(self, path: bytes) -> int:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mailboxes.file_mode)
-
-    def _close(self) -> None:
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1  # first: a close that fails has closed all the same
-            os.close(fd)
 
 
 _OURS = re.compile(rf"(\d+)\.M\d+P(\d+)Q\d+\.(.+){re.escape(MARK)}")
@@ -115,7 +159,7 @@ def sweep(mail_root: Path, started: float) -> int:
     Should the writer be alive all the same, its rename fails, and its sender is told to try again.
     """
     swept = 0
-    for path in mail_root.glob(f"*/*/*/tmp/*{MARK}"):
+    for path in itertools.chain(mail_root.glob(f"*/*/*/tmp/*{MARK}"), mail_root.glob(f"*/*/*/.*/tmp/*{MARK}")):
         if name := _OURS.fullmatch(path.name):
             seconds, pid, host = int(name[1]), int(name[2]), name[3]
             with suppress(FileNotFoundError):  # another process sweeps as well

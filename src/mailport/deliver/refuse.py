@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import ClassVar, NoReturn
 
-from mailport import model
-from mailport.address import Address
-from mailport.deliver.delivery import Envelope, Receipt, Refused
+from mailport.address.mail_address import Address
+from mailport.contract import model
+from mailport.deliver.destination import Outcome, Refused
+from mailport.message.envelope import Envelope
+from mailport.message.message import Message
 
 
 class Refuse:
-    """The destination `refuse`. It keeps nothing, so one delivery of it serves for all."""
+    """The destination `refuse`."""
 
-    final = False  # nothing arrives
+    kind: ClassVar = "refuse"
+    rank: ClassVar = 0
+    final: ClassVar = True
 
     def __init__(self, settings: model.Refuse) -> None:
         self._text = settings.text
 
-    async def open(self, _envelope: Envelope) -> Refuse:
-        """Begin a delivery that no recipient will be part of."""
-        return self
-
-    async def rcpt(self, _recipient: Address) -> NoReturn:
+    async def verify(self, recipient: Address, envelope: Envelope) -> NoReturn:
         """Refuse any recipient."""
-        raise Refused(550, "5.1.1", self._text, reason="no_such_recipient")
+        del recipient, envelope
+        raise self._refused()
 
-    async def write(self, _chunk: bytes) -> None:
-        """Never be called for a delivery without recipients."""
+    async def deliver(self, message: Message, recipients: Sequence[Address]) -> Sequence[Outcome]:
+        """Refuse again: no recipient of this route was let in."""
+        del message
+        return [self._refused()] * len(recipients)
 
-    async def prepare(self) -> None:
-        """Have nothing to prepare."""
-
-    async def commit(self) -> Receipt:
-        """Say that nobody was there to take it."""
-        return Receipt("no recipient")
-
-    async def abort(self) -> None:
-        """Have nothing to undo."""
+    async def check(self) -> None:
+        """Try nothing: nobody is to be reached."""
 
     async def close(self) -> None:
         """Hold nothing to let go of."""
+
+    def _refused(self) -> Refused:
+        return Refused(self._text, code=550, enhanced="5.1.1", reason="no_such_recipient")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
-from mailport.model import IpFamily, Spec
+from mailport.contract.model import IpFamily, Spec
 
 BACKLOG = 1024  # connections that the kernel holds for us; it caps this at net.core.somaxconn
 
@@ -16,7 +16,7 @@ _SOCKET_FAMILY = {IpFamily.IPV4: socket.AF_INET, IpFamily.IPV6: socket.AF_INET6}
 
 
 class CannotBind(Exception):  # noqa: N818 - what happened
-    """An address that the document asks for and the host does not give, in one line."""
+    """An address that the document names and that cannot be bound; the message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def addresses(
     host_has: frozenset[IpFamily],
     host_addresses: Iterable[IPv4Address | IPv6Address],
 ) -> list[str]:
-    """PURE. Return the addresses to bind, in order, without doubles.
+    """PURE. Return the addresses to bind, in order, without duplicates.
 
     Raises CannotBind where a bind address selects nothing.
     """
@@ -101,11 +101,11 @@ def bind_all(spec: Spec, *, lacking_family_is_fatal: bool) -> tuple[list[Bound],
     bound: list[Bound] = []
     try:
         for listener in spec.listeners:
-            # One by one, not as a list: what is open already must be known when the next one fails.
+            # `extend` takes them one by one, so that those which are open already are known when the next one fails.
             bound.extend(Bound(listener.name, listener.port, _listen(address, listener.port)) for address in selected)
     except BaseException:
-        for one in bound:
-            one.socket.close()
+        for listening in bound:
+            listening.socket.close()
         raise
     return bound, [f"this host has no {family}: not listening there" for family in lacking]
 
@@ -116,7 +116,7 @@ def _listen(address: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has its own socket, or none on purpose
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own, if any
         sock.setblocking(False)
         sock.bind((address, port))
         sock.listen(BACKLOG)

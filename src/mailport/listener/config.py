@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from mailport.address import Address
-from mailport.cidr import AddressSet
-from mailport.deliver.delivery import Destination
+from mailport.address.ip_ranges import AddressSet
+from mailport.contract.model import AuthMode, Listener, Spec, TlsMode
+from mailport.deliver.destination import Destination
+from mailport.deliver.health import Health
 from mailport.listener.credentials import Users
 from mailport.listener.slots import Slots
 from mailport.listener.tls import CertificateInfo
-from mailport.model import AuthMode, Listener, Spec, TlsMode
 from mailport.policy import auth, size
 from mailport.policy.access import AccessList
 from mailport.policy.ehlo import ehlo
 from mailport.policy.rcpt import RouteFacts
 from mailport.policy.recipients import Router
+
+if TYPE_CHECKING:
+    from mailport.checks.checker import Checker
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,7 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ListenerOptions:
     """One listener's options, made ready."""
 
     name: str
@@ -41,8 +45,8 @@ class Options:
     trusted_proxies: AddressSet | None  # None: PROXY headers are not understood
     ehlo: dict[bool, bytes]  # the whole reply, by whether the connection is encrypted
 
-    def under(self, spec: Spec) -> Options:
-        """Return the same options in a document that has others for this listener, or none: EHLO tells of more."""
+    def under(self, spec: Spec) -> ListenerOptions:
+        """Return the same options with the EHLO reply of another spec: it names limits of the whole gateway too."""
         return replace(self, ehlo=_ehlo(spec, self.tls, self.auth))
 
 
@@ -51,41 +55,46 @@ class Route:
     """One route, made ready."""
 
     name: str
-    kind: str
     facts: RouteFacts
     destination: Destination
+    health: Health  # of this destination
     slots: Slots
+    timeout: float | None  # seconds of one delivery; None where the destination has nothing to wait for
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole configuration. Never changed: a reload makes another."""
+    """A whole configuration. Never changed: a reload makes another.
 
-    spec: Spec
+    Two are equal where nothing differs of what is served or reported. Not compared is what follows from other fields,
+    made ready anew each time.
+    """
+
+    spec: Spec  # as it is served: where it names Secrets that are not mounted, with the former ones (mounted.py)
     generation: int
     hash: str  # sha256 of the document's bytes
-    greeting: bytes
-    listeners: dict[str, Options]
-    access: AccessList
-    router: Router
-    routes: tuple[Route, ...]
-    postmaster: Address
-    size_limit: int  # octets, 0: none enforced
-    drop_limit: int
-    users: Users | None
-    tls: ssl.SSLContext | None
+    greeting: bytes = field(compare=False)
+    listeners: dict[str, ListenerOptions] = field(compare=False)
+    access: AccessList = field(compare=False)
+    router: Router = field(compare=False)
+    routes: tuple[Route, ...]  # a destination is the same object while its settings and its Secrets are the same
+    checker: Checker | None = field(compare=False)  # None: nothing is asked about who sends
+    size_limit: int = field(compare=False)  # octets, 0: none enforced
+    drop_limit: int = field(compare=False)
+    users: Users | None  # the same object while the file is the same
+    tls: ssl.SSLContext | None = field(compare=False)  # of `certificates`
     certificates: tuple[CertificateInfo, ...] = ()
     tls_complete: bool = True  # every certificate has loaded at least once
     missing: tuple[Missing, ...] = ()
-    secret_faults: tuple[str, ...] = ()  # what is there and does not load; an earlier good one stays in use
+    not_mounted: tuple[str, ...] = ()  # Secrets that the document names, and only new pods have
+    document_faults: tuple[str, ...] = ()  # of the files as they are now; the last good document is in use
+    secret_faults: tuple[str, ...] = ()  # of what is there and does not load; an earlier good one stays in use
     warnings: tuple[str, ...] = ()
 
-    def same_as(self, other: Config) -> bool:
-        """Whether nothing that is served by changed: neither the documents nor the Secrets they refer to."""
-        return self.users is other.users and all(
-            getattr(self, part) == getattr(other, part)
-            for part in ("hash", "certificates", "missing", "secret_faults", "tls_complete")
-        )
+    @property
+    def faults(self) -> str:
+        """What does not load, in one line; empty where all does."""
+        return "; ".join((*self.document_faults, *self.secret_faults))
 
     @property
     def lacking(self) -> str:
@@ -97,11 +106,11 @@ class Config:
         return ""
 
 
-def options(spec: Spec, listener: Listener) -> Options:
+def listener_options(spec: Spec, listener: Listener) -> ListenerOptions:
     """Make a listener's options ready."""
     tls, mode = spec.tls_mode(listener), spec.auth_mode(listener)
     proxies = listener.proxy_protocol
-    return Options(
+    return ListenerOptions(
         name=listener.name,
         port=listener.port,
         tls=tls,

@@ -1,4 +1,4 @@
-"""What `serve --dev` makes where nobody gives it: a self-signed certificate, and a user to log in as."""
+"""What `serve --dev` makes where it is missing: a self-signed certificate, and a user to log in as."""
 
 from __future__ import annotations
 
@@ -8,30 +8,31 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from mailport.contract.model import Spec, TlsVersion
 from mailport.listener import tls
 from mailport.listener.hashes import hash_password
 from mailport.listener.secrets import Secrets, Sources, Unreadable
-from mailport.model import Spec, TlsVersion
 
-_PASSWORD_BYTES = 10  # in hex, as no option of a mail client begins like that: to be copied, not to be guessed
+_PASSWORD_BYTES = 10  # random octets, in hex: too many to be guessed, and no program takes it for an option
 _RENEW_BEFORE = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """What was made by this call."""
+class DevSecrets:
+    """The Secrets that one call of `make_missing` has made."""
 
     certificates: tuple[Path, ...]  # each a tls.crt, for a client's `--ca`
     users: Path | None  # the htpasswd file: remove it, and the next start makes another password
     user: str
-    password: str = field(repr=False)  # stands nowhere else: print it now
+    password: str = field(repr=False)  # not stored anywhere: show it now
 
 
-def make_missing(spec: Spec, given: Secrets, directory: Path, now: datetime) -> tuple[Secrets, Made | None]:
+def make_missing(spec: Spec, given: Secrets, directory: Path, now: datetime) -> tuple[Secrets, DevSecrets | None]:
     """Make the Secrets that the spec names and nobody gives, in `directory`/<name>/<key>. Blocks. Raises OSError.
 
-    Returns all Secrets, and what is new. What an earlier call made is used again; a certificate that has run out, or is
-    of another hostname, is made anew. What is given in part is left to be reported: that is a mistake.
+    Returns all Secrets, and those that are new. What an earlier call made is used again; a certificate that has run
+    out, or is of another hostname, is made anew. A Secret that has only one of its keys is left as it is: that is a
+    mistake, reported when it is loaded.
     """
     secrets = given.also_below(directory)
     certificates = []
@@ -46,7 +47,8 @@ def make_missing(spec: Spec, given: Secrets, directory: Path, now: datetime) -> 
     if file and not _has(secrets, file.name, file.key):
         user, password = f"dev@{_mail_domain(spec.hostname)}", random.token_hex(_PASSWORD_BYTES)
         users = _write(directory / file.name / file.key, f"{user}:{hash_password(password)}\n".encode())
-    return secrets, Made(tuple(certificates), users, user, password) if certificates or users else None
+    new = DevSecrets(tuple(certificates), users, user, password) if certificates or users else None
+    return secrets, new
 
 
 def _has(secrets: Secrets, name: str, *keys: str) -> bool:
@@ -57,7 +59,7 @@ def _has(secrets: Secrets, name: str, *keys: str) -> bool:
 
 
 def _serves(name: str, directory: Path, hostname: str, now: datetime) -> bool:
-    """Tell whether an earlier call made this certificate, and it still does."""
+    """Return whether an earlier call made this certificate and it can still be used."""
     made = Secrets(secrets=Sources(directories=(directory,)))
     loaded = tls.Certificates().load([name], made, TlsVersion.V1_2, now)
     return any(
@@ -67,7 +69,7 @@ def _serves(name: str, directory: Path, hostname: str, now: datetime) -> bool:
 
 
 def _mail_domain(hostname: str) -> str:
-    """Return what addresses of this host most likely end in: mx.example.org is the host of example.org."""
+    """Return the domain that mail addresses of this host most likely have: example.org for mx.example.org."""
     _, _, domain = hostname.partition(".")
     return domain if "." in domain else hostname
 

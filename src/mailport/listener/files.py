@@ -6,13 +6,23 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from mailport.faults import Fault, Invalid
-from mailport.yaml_text import MAX_BYTES
+from mailport.contract.faults import Fault, Invalid
+from mailport.contract.yaml_text import MAX_BYTES
+
+Files = list[tuple[str, bytes]]  # name and content
 
 
-def read_files(paths: Iterable[Path]) -> list[tuple[str, bytes]]:
+def read_files(paths: Iterable[Path]) -> Files:
     """Read files for `documents.load`, `-` from stdin; raises Invalid with those that cannot be read."""
-    files: list[tuple[str, bytes]] = []
+    files, faults = read_what_is_there(paths)
+    if faults:
+        raise Invalid(faults)
+    return files
+
+
+def read_what_is_there(paths: Iterable[Path]) -> tuple[Files, list[Fault]]:
+    """Read files, `-` from stdin; return those that can be read, and a fault for each other."""
+    files: Files = []
     faults: list[Fault] = []
     for path in paths:
         try:
@@ -20,6 +30,4 @@ def read_files(paths: Iterable[Path]) -> list[tuple[str, bytes]]:
                 files.append((str(path), file.read(MAX_BYTES + 1)))  # one more: enough to know that it is too large
         except OSError as error:
             faults.append(Fault("", error.strerror or "cannot be read", str(path)))
-    if faults:
-        raise Invalid(faults)
-    return files
+    return files, faults

@@ -6,11 +6,14 @@ same octets come out: tests/listener/test_framing.py cuts every message everywhe
 
 from __future__ import annotations
 
+import re
 from io import IncrementalNewlineDecoder
 
 END = b"\r\n.\r\n"
 _STUFFED = b"\r\n."
 _CLEAN = (None, "\r\n")
+_CRS = re.compile(rb"\r++\n?+")  # what is left of them when CRLF has become LF
+_MAX_RUN = 64  # CRs before an LF that are one line's end with it; those before them are line ends of their own
 
 
 class DotStuffed:
@@ -31,11 +34,11 @@ class DotStuffed:
         if self._held:
             data = self._held + data
         rest: bytes | None = None
-        last = data.rfind(_STUFFED)  # of the searches that would do, the one that costs least
+        last = _last_stuffed(data, len(data))
         if last < 0:
             self._held = _tail_that_may_begin_the_end(data)
             content = data[: len(data) - len(self._held)]
-        elif data.startswith(END, last) and data.rfind(_STUFFED, 0, last + 2) < 0:
+        elif data.startswith(END, last) and _last_stuffed(data, last + 2) < 0:
             self._held = b""
             content, rest = data[: last + 2], data[last + len(END) :]
         elif (end := data.find(END)) < 0:
@@ -50,6 +53,14 @@ class DotStuffed:
         return content, rest
 
 
+def _last_stuffed(data: bytes, end: int) -> int:
+    """Return where the last CRLF and dot before `end` is, or -1: of the searches that would do, the quickest.
+
+    Base64 has no dot, and what is large is mostly that: one octet is found much faster than three.
+    """
+    return data.rfind(_STUFFED, 0, end) if data.find(b".", 0, end) >= 0 else -1
+
+
 def _tail_that_may_begin_the_end(data: bytes) -> bytes:
     """Return the longest end of data that CRLF.CRLF begins with; it waits for what comes next."""
     if data[-1:] not in (b"\r", b"\n", b"."):
@@ -61,34 +72,42 @@ def _tail_that_may_begin_the_end(data: bytes) -> bytes:
 
 
 class Newlines:
-    """Makes each bare CR or LF a CRLF, and knows whether there was one (`bare`).
+    """Makes every line end a CRLF, and knows whether another one was there (`bare`).
 
-    A destination that takes a bare LF for a line's end would see other lines than we did.
+    A destination that takes a bare LF for a line's end would see other lines than we did. A run of CRs before an LF is
+    one line's end: programs that convert a text twice send CR CR LF.
     """
 
     __slots__ = ("_held", "_seen", "bare")
 
     def __init__(self) -> None:
         self._seen = IncrementalNewlineDecoder(None, translate=False)  # in a quarter of the time of counting
-        self._held = False  # a CR at the very end, whose LF may come with the next piece
+        self._held = 0  # CRs at the very end, whose LF may come with the next piece
         self.bare = False
 
     def feed(self, data: bytes) -> bytes:
         """Take a piece of content, return it with CRLF only."""
         if self._held:
-            data = b"\r" + data
-        self._held = data.endswith(b"\r")
-        if self._held:
-            data = data[:-1]
+            data = b"\r" * self._held + data
+            self._held = 0
+        if data.endswith(b"\r"):
+            self._held = min(len(data) - len(data.rstrip(b"\r")), _MAX_RUN)
+            data = data[: -self._held]
         self._seen.decode(data.decode("latin-1"), final=True)
         if self._seen.newlines in _CLEAN:
             return data
         self.bare = True
-        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+        return _CRS.sub(_line_ends, data.replace(b"\r\n", b"\n")).replace(b"\n", b"\r\n")
 
     def finish(self) -> bytes:
-        """Return what was held back: a message may end in a bare CR."""
+        """Return what was held back: a message may end in bare CRs."""
         if not self._held:
             return b""
-        self._held, self.bare = False, True
-        return b"\r\n"
+        held, self._held, self.bare = self._held, 0, True
+        return b"\r\n" * held
+
+
+def _line_ends(run: re.Match[bytes]) -> bytes:
+    """Return the line ends that a run of CRs means; the last CR before its LF, if it has one, is gone already."""
+    crs = len(run[0])
+    return b"\n" * (1 + max(crs - _MAX_RUN, 0) if run[0].endswith(b"\n") else crs)

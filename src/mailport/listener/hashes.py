@@ -29,8 +29,8 @@ MAX_BCRYPT_PASSWORD_BYTES = 72  # bcrypt sees no more: two passwords that begin 
 # What hash-password writes: OWASP's first choice for argon2id, 30 ms here.
 MEMORY_KIB, PASSES, LANES, SALT_BYTES, DIGEST_BYTES = 19 * 1024, 2, 1, 16, 32
 
-# What one unit of bcrypt's 2^cost takes, in KiB that argon2 writes in that time: 72 µs and 0.75 µs as measured. Only
-# which hash of a file is the dearest depends on it, and a file that mixes the two is warned of.
+# How many KiB argon2 writes in the time of one unit of bcrypt's 2^cost: 0.75 µs and 72 µs as measured. It only decides
+# which hash of a file is the slowest, where both kinds are in it; such a file is warned of.
 _KIB_A_BCRYPT_UNIT = 100
 
 _ARGON2 = re.compile(
@@ -55,9 +55,9 @@ _REFUSED_KINDS = {
 
 
 class Cost(NamedTuple):
-    """What a check takes. A clock cannot tell hashes of the same cost apart."""
+    """How long a check takes. Hashes of equal cost take the same time."""
 
-    kib: int  # that argon2 writes, or would in the same time
+    kib: int  # KiB that argon2 writes in that time
     parameters: str
 
 
@@ -75,13 +75,16 @@ def hash_password(password: str) -> str:
 
 
 def cost_of(password_hash: str) -> Cost:
-    """Return what a check of this hash takes. Raises ValueError where that is too much, or it is no hash of ours."""
+    """Return what a check of this hash takes. Raises ValueError where that is too much, or it is no hash of ours.
+
+    The error says what is wrong and quotes nothing of the text, which may be a password put in the hash's place.
+    """
     if argon2 := _ARGON2.fullmatch(password_hash):
         return _argon2_cost(argon2)
     if bcrypt_hash := _BCRYPT.fullmatch(password_hash):
         cost = int(bcrypt_hash["cost"])
         if not 4 <= cost <= MAX_BCRYPT_COST:
-            raise ValueError(f"bcrypt of cost {cost}: must be between 4 and {MAX_BCRYPT_COST}")
+            raise ValueError(f"the cost of bcrypt must be between 4 and {MAX_BCRYPT_COST}")
         return Cost(2**cost * _KIB_A_BCRYPT_UNIT, f"bcrypt {cost}")
     for prefix, kind in _REFUSED_KINDS.items():
         if password_hash.startswith(prefix):
@@ -94,13 +97,13 @@ def cost_of(password_hash: str) -> Cost:
 def _argon2_cost(found: re.Match[str]) -> Cost:
     memory, passes, lanes = int(found["memory"]), int(found["passes"]), int(found["lanes"])
     if memory > MAX_ARGON2_MEMORY_KIB:
-        raise ValueError(f"argon2id with {memory} KiB of memory: at most {MAX_ARGON2_MEMORY_KIB}")
+        raise ValueError(f"the memory of argon2id (m=) must be at most {MAX_ARGON2_MEMORY_KIB} KiB")
     if passes > MAX_ARGON2_PASSES:
-        raise ValueError(f"argon2id with {passes} passes: at most {MAX_ARGON2_PASSES}")
+        raise ValueError(f"the passes of argon2id (t=) must be at most {MAX_ARGON2_PASSES}")
     if lanes > MAX_ARGON2_LANES:
-        raise ValueError(f"argon2id with {lanes} lanes: at most {MAX_ARGON2_LANES}")
+        raise ValueError(f"the lanes of argon2id (p=) must be at most {MAX_ARGON2_LANES}")
     if memory < 8 * lanes:
-        raise ValueError(f"argon2id with {memory} KiB of memory: at least 8 a lane (RFC 9106 §3.1)")
+        raise ValueError("the memory of argon2id (m=) must be at least 8 KiB a lane (RFC 9106 §3.1)")
     for part in ("salt", "digest"):
         if _unpadded(_octets(found[part])) != found[part]:
             raise ValueError("the hash is damaged")
@@ -108,7 +111,7 @@ def _argon2_cost(found: re.Match[str]) -> Cost:
 
 
 def decoy_like(password_hash: str) -> str:
-    """Return a hash that costs as much, of no password that anyone knows."""
+    """Return a hash of the same cost that no known password matches."""
     if found := _ARGON2.fullmatch(password_hash):
         digest = secrets.token_bytes(len(_octets(found["digest"])))
         return password_hash[: found.start("digest")] + _unpadded(digest)
@@ -117,7 +120,7 @@ def decoy_like(password_hash: str) -> str:
 
 
 def matches(password_hash: str, password: bytes) -> bool:
-    """Tell whether it is the hash of this password, and take as long about one that is no good anyway. Blocks.
+    """Return whether this is the hash of the password. One that is too long takes the same time. Blocks.
 
     Raises MemoryError.
     """
@@ -130,7 +133,7 @@ def matches(password_hash: str, password: bytes) -> bool:
         return verify_secret(password_hash.encode(), password, Type.ID) and usable
     except VerifyMismatchError:
         return False
-    except VerificationError as error:  # its parameters are known to be good: what remains is memory
+    except VerificationError as error:  # the parameters were checked before: memory was lacking
         raise MemoryError(str(error)) from error
 
 
@@ -142,7 +145,7 @@ def nfc(text: str) -> str:
 def _nfc_octets(password: bytes) -> bytes:
     try:
         return nfc(password.decode()).encode()
-    except UnicodeDecodeError:  # no text: as it is
+    except UnicodeDecodeError:  # not text: taken as it is
         return password
 
 

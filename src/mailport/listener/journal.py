@@ -1,21 +1,21 @@
-"""What others learn of a connection: a line of the log and a count for each message and each refusal."""
+"""What is logged and counted of a connection: a line and a metric for each message and each refusal."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from mailport import log
-from mailport.deliver.delivery import Envelope
 from mailport.listener import metrics
 from mailport.listener.proxy import Client
 from mailport.listener.transaction import Transaction
+from mailport.message.envelope import Envelope
 from mailport.policy.replies import Reply
+from mailport.process import log
 
 _log = log.get()
 
 
 class Journal:
-    """One connection's; `tls` and `user` are filled in as they become known."""
+    """One connection's log and metrics; `tls` and `user` are set as they become known."""
 
     __slots__ = ("_listener", "_log", "tls", "user")
 
@@ -27,7 +27,7 @@ class Journal:
         self.user: str | None = None
 
     def refused(self, reason: str, reply: Reply | None, detail: str, envelope: Envelope | None = None) -> None:
-        """Note a refusal; `reply` None is a connection that was closed without a word."""
+        """Log and count a refusal; `reply` is None where the connection was closed without a reply."""
         metrics.refusals(self._listener, reason).inc()
         self._log.info(
             "refused",
@@ -41,13 +41,17 @@ class Journal:
         )
 
     def message(self, transaction: Transaction, reply: Reply, seconds: float) -> None:
-        """Note how a message ended, `seconds` after its last octet."""
+        """Log and count how a message ended, `seconds` after its last octet."""
         result = "accepted" if reply.positive else "refused" if reply.permanent else "deferred"
         label, envelope = transaction.route_label, transaction.envelope
         metrics.messages(self._listener, label, result).inc()
         if reply.positive:
             metrics.message_bytes.observe(transaction.size)
             metrics.delivery_seconds(label).observe(seconds)
+        authentication, disposition = transaction.examination.authentication, transaction.examination.disposition
+        if authentication is not None:
+            for check, outcome, _ in authentication.results:
+                metrics.checks(check, outcome).inc()
         self._log.info(
             "message",
             tls=self.tls,
@@ -60,27 +64,29 @@ class Journal:
             result=result,
             reason=reply.reason or None,
             destination=[receipt.text for receipt in transaction.receipts] or None,
+            authentication="; ".join(authentication.written) if authentication is not None else None,
+            disposition=disposition if authentication is not None else None,
             duration=round(seconds, 6),
         )
 
     def lost(self, transaction: Transaction) -> None:
-        """Note a client that left in the middle: it never heard 250, and will come again."""
+        """Log a client that left within a transaction. It had no 250, so it keeps the message."""
         envelope = transaction.envelope
         self._log.info("connection lost", id=envelope.id, sender=_path(envelope), size=transaction.size)
 
     def tls_established(self, version: str) -> None:
-        """Note a handshake that came to an end."""
+        """Count a TLS handshake that succeeded."""
         self.tls = version
         metrics.tls_handshakes(version, "ok").inc()
 
     def tls_failed(self, error: OSError) -> None:
-        """Note one that came to nothing: clients that do not trust us, or that are none."""
+        """Log and count a TLS handshake that failed: the client does not trust the certificate, or speaks no TLS."""
         metrics.tls_handshakes("none", "failed").inc()
-        late = isinstance(error, TimeoutError | ConnectionAbortedError)  # asyncio's word for a handshake's time-out
+        late = isinstance(error, TimeoutError | ConnectionAbortedError)  # asyncio raises either when it takes too long
         self.refused("timeout" if late else "tls_handshake", None, str(error))
 
     def fault(self, event: str, **fields: Any) -> None:
-        """Note a fault of ours, with the traceback of what is being handled."""
+        """Log a fault of ours, with the traceback of the exception that is being handled."""
         self._log.exception(event, **fields)
 
 

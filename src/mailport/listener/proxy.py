@@ -7,49 +7,62 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from mailport.cidr import AddressSet, canonical
+from mailport.address.ip_ranges import AddressSet, canonical
 
 TIMEOUT = 5.0  # seconds for the whole header
+UNTRUSTED_TIMEOUT = 1.0  # seconds that tell a probe, which closes at once, from a client that is not let in
 _V1_MAX = 107  # octets with CRLF (§2.1)
 _V2_MAX = 4096
 _V2_SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
+SIGNATURE_OCTETS = len(_V2_SIGNATURE)  # by these a header of either version is known
 _V2_FIXED = 16  # signature, version and command, family, length
 _SHORTEST = len(b"PROXY UNKNOWN\r\n")  # 15: no header of either version is shorter, so this much can be read at once
 _V1_FAMILIES = {b"TCP4": 4, b"TCP6": 6}
-_V2_STREAMS = {0x11: 4, 0x21: 16}  # TCP over IPv4, over IPv6: octets of an address
-_V2_UNSPECIFIED = 0x00
+
+# Version 2, §2.2: the family, and the octets of its address block without TLVs; the transport.
+_UNSPEC, _INET, _INET6, _UNIX = range(4)
+_V2_BLOCK = {_UNSPEC: 0, _INET: 2 * 4 + 4, _INET6: 2 * 16 + 4, _UNIX: 2 * 108}
+_V2_STREAM, _V2_DATAGRAM = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who is at the other end, canonical: an IPv4 client that came over IPv6 is its IPv4 address."""
+    """Who is at the other end, canonical: an IPv4-mapped address is its IPv4 address."""
 
     address: IPv4Address | IPv6Address
     port: int
     text: str  # the address, for logs
-    health_check: bool = False  # a proxy speaks for itself (v2 LOCAL, v1 UNKNOWN)
+    unnamed: bool = False  # a trusted proxy named no client: a health check of its own, or a client that it cannot name
 
     @classmethod
-    def of(cls, host: str, port: int, *, health_check: bool = False) -> Client:
-        """Make one of what the kernel or a header says."""
+    def of(cls, host: str, port: int) -> Client:
+        """Make a Client of an address as the kernel or a header gives it."""
         address = canonical(host)
-        return cls(address, port, str(address), health_check)
+        return cls(address, port, str(address))
 
 
-class BadHeader(Exception):  # noqa: N818 - what it is
-    """Bytes that are no PROXY header, or too late, or too many."""
+class BadHeader(Exception):  # noqa: N818 - names what was received
+    """What a peer sent is no PROXY header, or came too late, or the peer is not a trusted proxy."""
 
 
-class Silent(Exception):  # noqa: N818 - what the peer was
-    """The peer left without a byte: a load balancer that looked whether the port is open."""
+class NoData(Exception):  # noqa: N818 - a port probe is no error
+    """The peer closed the connection without having sent an octet, as load balancers do that probe a port."""
 
 
 async def read_header(connection: socket.socket, peer: Client, trusted: AddressSet) -> Client:
-    """Read a PROXY header off a non-blocking socket; return the client it names. Raises BadHeader, Silent, OSError."""
+    """Read a PROXY header off a non-blocking socket; return the client it names. Raises BadHeader, NoData, OSError.
+
+    Where a valid header names no client that came over TCP, the client is the peer, with `unnamed`. Nothing is read of
+    a peer that is not trusted.
+    """
     if peer.address not in trusted:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(UNTRUSTED_TIMEOUT):
+                await first_octet(connection)
         raise BadHeader("not a trusted proxy")
     try:
         async with asyncio.timeout(TIMEOUT):
@@ -68,7 +81,7 @@ async def read_header(connection: socket.socket, peer: Client, trusted: AddressS
     except TimeoutError:
         raise BadHeader("too late") from None
     _refuse_second(connection)
-    return client or Client(peer.address, peer.port, peer.text, health_check=True)
+    return client or Client(peer.address, peer.port, peer.text, unnamed=True)
 
 
 def parse_v1(line: bytes) -> Client | None:
@@ -98,28 +111,36 @@ def _port(word: bytes) -> int:
 
 
 def parse_v2(header: bytes) -> Client | None:
-    """Return the source that a whole v2 header names; None where it speaks for itself. Raises BadHeader."""
-    version_command, family, payload = header[12], header[13], header[_V2_FIXED:]
+    """Return the source that a whole v2 header names; None where it names none that came over TCP. Raises BadHeader."""
+    version_command, payload = header[12], header[_V2_FIXED:]
     if version_command == 0x20:  # LOCAL: whatever else it says is to be ignored (§2.2)
         return None
     if version_command != 0x21:
         raise BadHeader("unknown version or command")
-    if family == _V2_UNSPECIFIED:
+    family, transport = header[13] >> 4, header[13] & 0x0F
+    if family not in _V2_BLOCK or transport > _V2_DATAGRAM:  # to be refused as invalid (§2.2)
+        raise BadHeader("unknown family or transport")
+    if len(payload) < _V2_BLOCK[family]:
+        raise BadHeader("too short for its family")
+    if transport != _V2_STREAM or family not in (_INET, _INET6):
         return None
-    width = _V2_STREAMS.get(family)
-    if width is None or len(payload) < 2 * width + 4:
-        raise BadHeader("unknown family, or too short for it")
+    width = 4 if family == _INET else 16
     source = ip_address(payload[:width])
     return Client.of(str(source), int.from_bytes(payload[2 * width : 2 * width + 2]))
 
 
+def begins_header(octets: bytes) -> bool:
+    """Whether octets begin as a header of either version does, whose signature they hold as a whole."""
+    return octets.startswith((b"PROXY ", _V2_SIGNATURE))
+
+
 def _refuse_second(connection: socket.socket) -> None:
-    """A header behind the header is somebody's try to be another: a trusted proxy sends one."""
+    """Refuse a header behind the header. A trusted proxy sends one; a second is the client's, to pass for another."""
     try:
-        following = connection.recv(len(_V2_SIGNATURE), socket.MSG_PEEK)
+        following = connection.recv(SIGNATURE_OCTETS, socket.MSG_PEEK)
     except BlockingIOError:
         return
-    if following.startswith(b"PROXY ") or following == _V2_SIGNATURE:
+    if begins_header(following):
         raise BadHeader("a second header")
 
 
@@ -144,15 +165,15 @@ async def _read_exactly(connection: socket.socket, count: int) -> bytes:
 
 
 async def first_octet(connection: socket.socket) -> None:
-    """Wait until a peer has said something, and leave it in the socket. Raises Silent."""
+    """Wait until a peer has sent something, and leave it in the socket. Raises NoData."""
     while True:
         try:
             if not connection.recv(1, socket.MSG_PEEK):
-                raise Silent
+                raise NoData
         except BlockingIOError:
             await _readable(connection)
         except ConnectionError:
-            raise Silent from None
+            raise NoData from None
         else:
             return
 

@@ -27,7 +27,7 @@ class Unreadable(Exception):  # noqa: N818 - what is wrong with it
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the objects of one kind are looked for: the first place that has any of the keys gives them all."""
+    """Where objects of one kind are looked up. All keys of an object come from the first place that has any of them."""
 
     documents: Mapping[str, Values] = field(default_factory=dict, repr=False)  # by the object's name
     directories: tuple[Path, ...] = ()  # each DIR/<name>/<key>
@@ -83,7 +83,7 @@ class Secrets:
 
 
 def _check(kind: Kind, name: str, keys: tuple[str, ...]) -> None:
-    """Let no name lead out of its directory. The model has checked them: what is wrong here is a fault of ours."""
+    """Check that no name leads out of its directory. The model has done so before: a bad one is a fault of ours."""
     if not _NAME.fullmatch(name):
         raise ValueError(f"not the name of a {kind}: {name!r}")
     for key in keys:
@@ -121,5 +121,5 @@ def _read(path: Path) -> bytes | None:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """Open a FIFO too without waiting for its writer."""
+    """Open without waiting, also where the path is a FIFO that nobody writes."""
     return os.open(path, flags | os.O_NONBLOCK)

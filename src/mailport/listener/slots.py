@@ -8,13 +8,17 @@ from contextlib import suppress
 
 
 class Slots:
-    """A semaphore whose size may change while it is held, and which can be waited for without being taken."""
+    """A semaphore whose size may change while it is held, and which knows for how long it has been full.
 
-    __slots__ = ("_waiters", "in_use", "size")
+    Who waits is served in the order of coming.
+    """
+
+    __slots__ = ("_full_since", "_waiters", "in_use", "size")
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.in_use = 0
+        self._full_since = 0.0
         self._waiters: deque[asyncio.Future[None]] = deque()
 
     @property
@@ -22,54 +26,56 @@ class Slots:
         """Whether one has to wait."""
         return self.in_use >= self.size
 
-    async def free(self, seconds: float) -> bool:
-        """Wait until there is a slot, and leave it; False where there was none in `seconds`."""
-        if not self.full:
-            return True
-        if await self._wait(seconds):
-            self._wake()  # it was not taken: the next one's turn
-            return True
-        return False
+    def full_for(self, seconds: float) -> bool:
+        """Whether no slot has been free in the last `seconds`."""
+        return self.full and asyncio.get_running_loop().time() - self._full_since >= seconds
 
     async def take(self, seconds: float) -> bool:
         """Take a slot; False where none came free in `seconds`."""
-        if self.full and not await self._wait(seconds):
-            return False
-        self.in_use += 1
+        if not self.full:  # then nobody waits
+            self._use()
+            return True
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            async with asyncio.timeout(seconds):
+                await waiter
+        except TimeoutError:
+            return _is_handed(waiter)  # in the moment in which its time was over
+        except asyncio.CancelledError:
+            if _is_handed(waiter):  # it leaves in the moment of its turn, which is the next one's
+                self.give_back()
+            raise
+        finally:
+            with suppress(ValueError):
+                self._waiters.remove(waiter)
         return True
 
     def give_back(self) -> None:
         """Free a slot."""
         self.in_use -= 1
-        self._wake()
+        self._hand_over()
 
     def resize(self, size: int) -> None:
         """Change how many there are; those in use stay in use."""
-        self.size = size
-        for _ in range(size - self.in_use):
-            self._wake()
+        was_full, self.size = self.full, size
+        if self.full and not was_full:
+            self._full_since = asyncio.get_running_loop().time()
+        self._hand_over()
 
-    def _wake(self) -> None:
-        while self._waiters:
+    def _use(self) -> None:
+        self.in_use += 1
+        if self.in_use == self.size:
+            self._full_since = asyncio.get_running_loop().time()
+
+    def _hand_over(self) -> None:
+        """Give what is free to those who wait, before anybody comes who does not."""
+        while self._waiters and not self.full:
             waiter = self._waiters.popleft()
             if not waiter.done():
+                self._use()
                 waiter.set_result(None)
-                return
 
-    async def _wait(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                while self.full:
-                    waiter = asyncio.get_running_loop().create_future()
-                    self._waiters.append(waiter)
-                    try:
-                        await waiter
-                    except asyncio.CancelledError:
-                        if waiter.done() and not waiter.cancelled():
-                            self._wake()  # we leave in the moment of our turn: it is the next one's
-                        with suppress(ValueError):
-                            self._waiters.remove(waiter)
-                        raise
-        except TimeoutError:
-            return not self.full
-        return True
+
+def _is_handed(waiter: asyncio.Future[None]) -> bool:
+    return waiter.done() and not waiter.cancelled()

@@ -1,4 +1,4 @@
-"""Certificates: what the Secrets hold, made into what a handshake uses. The only door to `cryptography`."""
+"""Certificates: from the content of Secrets to the TLS context of a handshake. The only door to `cryptography`."""
 
 from __future__ import annotations
 
@@ -26,32 +26,33 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from mailport.contract.model import TlsVersion
 from mailport.listener.secrets import Secrets, Unreadable
-from mailport.model import TlsVersion
 
 CHAIN, KEY = "tls.crt", "tls.key"  # the keys of a kubernetes.io/tls Secret
 SELF_SIGNED_DAYS = 825  # Apple's clients take no server certificate that is valid for longer
 
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
 _MINIMUM = {TlsVersion.V1_2: ssl.TLSVersion.TLSv1_2, TlsVersion.V1_3: ssl.TLSVersion.TLSv1_3}
 
 
 class BadCertificate(ValueError):  # noqa: N818 - what it is
-    """A chain and key that cannot be served, and why."""
+    """A chain and key that cannot be served, and why; the text quotes nothing of either."""
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateInfo:
-    """What people are told of a certificate."""
+    """What /status, metrics and warnings say of a certificate."""
 
     secret_name: str
     serial_number: str  # hexadecimal, as openssl prints it
-    not_before: datetime  # aware, as is the next
+    not_before: datetime  # with a time zone, as is the next
     not_after: datetime
     names: tuple[str, ...]  # DNS names of subjectAltName: A-labels, lower case. A common name is none (RFC 9525 §2)
-    chain: bytes = field(repr=False)  # PEM, with those of the authorities: they may change where the first does not
+    chain: bytes = field(repr=False)  # PEM, with the intermediate certificates, which may change alone
 
     def warning(self, now: datetime) -> str | None:
-        """Say what is wrong with it that clients may not mind: most mail servers do not look."""
+        """Return what is wrong with its dates. It is served all the same: most mail servers do not verify it."""
         certificate = f"Secret {self.secret_name}: the certificate"
         if now > self.not_after:
             return f"{certificate} expired on {self.not_after:%Y-%m-%dT%H:%M:%SZ}"
@@ -62,9 +63,9 @@ class CertificateInfo:
 
 @dataclass(frozen=True, slots=True)
 class LoadedTls:
-    """What loading the certificates came to."""
+    """The certificates in use, and what is missing or does not load of those that are named."""
 
-    context: ssl.SSLContext | None  # for new handshakes; None while no certificate has ever loaded
+    context: ssl.SSLContext | None  # for new handshakes; None while no certificate has loaded
     certificates: tuple[CertificateInfo, ...]  # those in use
     missing: tuple[tuple[str, str], ...]  # (Secret, key); where there was one, the earlier certificate is in use
     faults: tuple[str, ...]  # of what is there and does not load; likewise
@@ -121,10 +122,10 @@ class Certificates:
 
 
 def keep_bad_server_names_quiet() -> None:
-    """Have no traceback printed where a client asks for a server name that is not ASCII; its handshake fails anyway.
+    """Suppress the traceback that Python prints where a client asks for a server name that is not ASCII.
 
-    Python decodes the name before `sni_callback` has it and has nobody to raise to, so that anyone could
-    fill the log. Everything else goes where it went before.
+    The handshake fails. Python decodes the name before it calls `sni_callback` and cannot raise the error to anyone, so
+    that any client could fill the log. Every other unraisable exception is printed as before.
     """
     earlier = sys.unraisablehook
 
@@ -171,7 +172,21 @@ def self_signed(hostname: str, now: datetime) -> tuple[bytes, bytes]:
 
 
 def _load(pair: _Pair, min_version: TlsVersion) -> tuple[CertificateInfo, ssl.SSLContext]:
-    """Check a pair ourselves, to say in words what is wrong, and then have OpenSSL take it. Raises BadCertificate."""
+    """Make what a handshake uses of a pair. Raises BadCertificate, whatever the Secret holds, and nothing else.
+
+    What a library says of what it could not read may quote it ("MismatchedTags", "InvalidHeader"): it is not passed on.
+    """
+    try:
+        return _checked(pair, min_version)
+    except BadCertificate:
+        raise
+    except Exception as error:  # noqa: BLE001 - an unknown version, key or extension has an exception of its own each
+        what = f"{CHAIN} and {KEY} hold a certificate or a key that cannot be read"
+        raise BadCertificate(f"{what} ({type(error).__name__})") from None
+
+
+def _checked(pair: _Pair, min_version: TlsVersion) -> tuple[CertificateInfo, ssl.SSLContext]:
+    """Check a pair ourselves, to say in words what is wrong, and then have OpenSSL take it."""
     chain = _chain(pair.chain)
     key = _public_bytes(_private_key(pair.key).public_key())
     if key != _public_bytes(chain[0].public_key()):
@@ -182,10 +197,12 @@ def _load(pair: _Pair, min_version: TlsVersion) -> tuple[CertificateInfo, ssl.SS
 
 
 def _chain(pem: bytes) -> list[x509.Certificate]:
+    if _BEGIN not in pem:
+        raise BadCertificate(f"{CHAIN} has no PEM certificate in it")
     try:
         return x509.load_pem_x509_certificates(pem)
-    except ValueError as error:
-        raise BadCertificate(f"{CHAIN} is no PEM certificate: {error}") from error
+    except ValueError:
+        raise BadCertificate(f"{CHAIN} has a certificate in it that cannot be read") from None
 
 
 def _private_key(pem: bytes) -> PrivateKeyTypes:
@@ -194,8 +211,7 @@ def _private_key(pem: bytes) -> PrivateKeyTypes:
     except TypeError:
         raise BadCertificate(f"{KEY} is encrypted with a passphrase, which a server has nobody to ask for") from None
     except (ValueError, UnsupportedAlgorithm):
-        # Their messages may quote what they could not read.
-        raise BadCertificate(f"{KEY} is no PEM private key") from None
+        raise BadCertificate(f"{KEY} is no PEM private key that can be read") from None
 
 
 def _public_bytes(key: PublicKeyTypes) -> bytes:
@@ -208,8 +224,8 @@ def _info(pair: _Pair, certificate: x509.Certificate) -> CertificateInfo:
         names = alternative.value.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound:
         names = []
-    except ValueError as error:
-        raise BadCertificate(f"{CHAIN} has an extension that cannot be read: {error}") from error
+    except ValueError:
+        raise BadCertificate(f"{CHAIN} has an extension that cannot be read") from None
     serial = certificate.serial_number
     return CertificateInfo(
         secret_name=pair.secret_name,
@@ -248,7 +264,7 @@ def _context(pair: _Pair, min_version: TlsVersion) -> ssl.SSLContext:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """Lend content a path, for Python has OpenSSL read files only. A key must not be on a disk, and a pod has none.
+    """Give content a path, since `ssl` loads from files only. A key must not be written to disk, nor could a pod do it.
 
     Linux has files in memory; elsewhere it is one in the temporary directory that has no name when it is written.
     """

@@ -1,31 +1,40 @@
-"""One mail transaction: the recipients' routes, the content on its way to them, and the one reply at the end.
+"""One mail transaction: the recipients' routes, the content, and the one reply at the end (RFC 5321 §3.3).
 
-The content is written to every destination as it comes. Nothing of it is kept here.
+The message is held whole before anybody gets it, and what is decided about it is decided then. It is handed to one
+destination after the other, each under its route's maxConcurrent and timeoutSeconds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from mailport import log
-from mailport.address import Address
-from mailport.deliver.delivery import Delivery, Destination, Envelope, Receipt, Refused, Unavailable
+from mailport.address.mail_address import Address
+from mailport.deliver.destination import Destination, Outcome, Receipt, Refused, Unavailable
+from mailport.deliver.health import of_failure
+from mailport.listener import metrics
 from mailport.listener.config import Config, Route
-from mailport.listener.framing import Newlines
-from mailport.listener.partial import Delivered, Digest, Scratch
-from mailport.model import BareNewlines
-from mailport.policy import replies, trace
+from mailport.listener.delivered import Delivered
+from mailport.listener.examine import Examination
+from mailport.listener.receive import Incoming
+from mailport.message.content import Content, Space
+from mailport.message.envelope import Envelope
+from mailport.message.message import Message
+from mailport.policy import replies
+from mailport.policy.chain import first_refusal
+from mailport.policy.outcome import reply_to
+from mailport.policy.rcpt import ON_RCPT, RcptFacts
+from mailport.policy.recipients import POSTMASTER
 from mailport.policy.replies import Reply
+from mailport.process import log
 
-SLOT_WAIT = 5.0  # seconds that a recipient or a message waits for a place among maxConcurrent
+if TYPE_CHECKING:
+    from mailport.checks.checker import MessageCheck
 
-# Those that may still refuse at the end commit before those that hardly can: fewer messages end up taken in part.
-_COMMIT_ORDER = ("refuse", "smtp", "lmtp", "webhook", "nats", "s3", "maildir", "discard")
-
-_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+SLOT_WAIT = 5.0  # seconds that a message waits for a place among maxConcurrent
+REPLY_SECONDS = 540.0  # from the end of the content: a client waits 600 (RFC 5321 §4.5.3.2.6)
 
 _log = log.get()
 
@@ -35,53 +44,27 @@ class Leg:
     """The part of a transaction that goes to one route's destination."""
 
     route: Route
-    delivery: Delivery
-    recipients: list[Address] = field(default_factory=list)
-    holds_slot: bool = False
-    committed: bool = False
+    recipients: dict[str, Address] = field(default_factory=dict)  # by their key: each gets the message once
 
 
 class Transaction:
-    """From MAIL to the reply after the content. The methods that speak to destinations answer with a Reply."""
+    """From MAIL to the reply after the content."""
 
-    __slots__ = (
-        "_clock",
-        "_delivered",
-        "_digest",
-        "_dropped",
-        "_header",
-        "_legs",
-        "_newlines",
-        "_order",
-        "_scratch",
-        "_trace_pending",
-        "config",
-        "detail",
-        "envelope",
-        "failure",
-        "receipts",
-        "recipients",
-        "size",
-    )
+    __slots__ = ("_clock", "_legs", "config", "detail", "envelope", "examination", "incoming", "receipts", "recipients")
 
-    def __init__(self, config: Config, envelope: Envelope, delivered: Delivered, clock: Callable[[], float]) -> None:
-        self.config = config  # one configuration from MAIL to the end
+    def __init__(
+        self, config: Config, envelope: Envelope, clock: Callable[[], float], check: MessageCheck | None = None
+    ) -> None:
+        """`check` asks who sent the message; None where nothing is asked."""
+        self.config = config  # one configuration, and its destinations, from MAIL to the end
         self.envelope = envelope
-        self._delivered = delivered
+        self.examination = Examination(config.spec.hostname, check)
         self._clock = clock
+        self._legs: dict[int, Leg] = {}  # by the route's place in the document
         self.recipients: list[Address] = []
-        self.size = 0  # octets of content so far, as RFC 1870 counts them
-        self.failure: Reply | None = None  # what the end will be, once it cannot be good any more
-        self.detail = ""  # of the failure, for the log
+        self.incoming: Incoming | None = None  # from DATA or the first BDAT on
         self.receipts: list[Receipt] = []
-        self._legs: dict[int, Leg] = {}
-        self._order: list[Leg] = []
-        self._header: trace.HeaderFilter | None = None
-        self._newlines = Newlines()
-        self._dropped = 0
-        self._trace_pending = b""
-        self._digest: Digest | None = None  # only where the message may be taken in part, or was
-        self._scratch: Scratch | None = None  # only where some recipient may have it already
+        self.detail = ""  # of a refusal, for the log
 
     @property
     def first_route(self) -> int | None:
@@ -90,7 +73,7 @@ class Transaction:
 
     @property
     def route_names(self) -> str:
-        """The names of the routes, for the log and the metrics."""
+        """The names of the routes, for the log."""
         return "+".join(leg.route.name for leg in self._legs.values()) or "none"
 
     @property
@@ -99,218 +82,181 @@ class Transaction:
         return "several" if len(self._legs) > 1 else self.route_names
 
     @property
-    def must_wait(self) -> bool:
-        """Whether a route has no place free just now."""
-        return any(leg.route.slots.full for leg in self._legs.values())
+    def size(self) -> int:
+        """Octets of content so far, as RFC 1870 §5 counts them."""
+        return self.incoming.size if self.incoming is not None else 0
 
-    def goes_to(self, destination: Destination) -> bool:
-        """Whether this is on its way to a destination."""
-        return any(leg.route.destination is destination for leg in self._legs.values())
+    def uses(self, destination: Destination) -> bool:
+        """Whether a destination may still be asked for something."""
+        return any(route.destination is destination for route in self.config.routes)
 
-    @property
-    def begun(self) -> bool:
-        """Whether content is expected: after DATA or the first BDAT."""
-        return self._header is not None
-
-    @property
-    def drop_limit_passed(self) -> bool:
-        """Whether more of a message that is too large was thrown away than a client may send for nothing.
-
-        Without a limit a refusal for another reason is worth the wait: cut off, the client would come again.
-        """
-        return bool(self.config.size_limit) and self._dropped > self.config.drop_limit
+    async def rcpt(self, named: Address | None) -> Reply:
+        """Answer RCPT: first the rules decide, then the destination is asked. None stands for `<postmaster>`."""
+        config, envelope = self.config, self.envelope
+        authenticated = envelope.user is not None
+        recipient, index = config.router.resolve(named, authenticated=authenticated)
+        route = config.routes[index] if index is not None else None
+        facts = RcptFacts(
+            recipient=recipient,
+            smtputf8=envelope.smtputf8,
+            authenticated=authenticated,
+            accepted=len(self.recipients),
+            max_recipients=config.spec.limits.max_recipients,
+            route=route.facts if route is not None else None,
+            hosted=route is None and config.router.hosts(recipient.domain_key),
+            first_route=self.first_route,
+        )
+        refusal = first_refusal(ON_RCPT, facts)
+        if refusal is not None or route is None:
+            self.detail = f"recipient {recipient}"
+            return refusal or replies.RELAY_DENIED
+        for_postmaster = named is None or named.local_key == POSTMASTER
+        if not for_postmaster and (refusal := await self.examination.refuses_sender()) is not None:
+            self.detail = f"recipient {recipient}"
+            return refusal
+        reply = await self.add(recipient, route)
+        if reply is not replies.RECIPIENT_OK:
+            self.detail = f"recipient {recipient}: {self.detail}"
+        return reply
 
     async def add(self, recipient: Address, route: Route) -> Reply:
-        """Answer RCPT: the destination may have a word in it."""
+        """Add a recipient, where the route's destination would take it."""
         self.detail = ""
-        if not await route.slots.free(SLOT_WAIT):
+        if route.slots.full_for(SLOT_WAIT):
             return replies.ROUTE_BUSY
-        leg = self._legs.get(route.facts.number)
         try:
-            if leg is None:
-                delivery = await route.destination.open(self.envelope)
-                try:
-                    await delivery.rcpt(recipient)
-                except BaseException:
-                    await delivery.abort()
-                    raise
-                leg = self._legs[route.facts.number] = Leg(route, delivery)
+            if route.timeout is None:
+                await route.destination.verify(recipient, self.envelope)
             else:
-                await leg.delivery.rcpt(recipient)
-        except Exception as error:  # noqa: BLE001 - whatever a destination throws, the client hears one clear reply
-            self.detail = str(error)
-            return self._explain(error)
-        leg.recipients.append(recipient)
+                async with asyncio.timeout(route.timeout):
+                    await route.destination.verify(recipient, self.envelope)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - see _failure
+            failed = self._failure(error, route)
+            self._put_off(route, failed)
+            self.detail = str(failed)
+            return failed.reply
+        leg = self._legs.setdefault(route.facts.number, Leg(route))
+        leg.recipients.setdefault(recipient.key, recipient)
         self.recipients.append(recipient)
         return replies.RECIPIENT_OK
 
-    async def begin(self, received: bytes) -> Reply | None:
-        """Answer DATA or the first BDAT: take the routes' slots. `received` goes in front of the content."""
-        for leg in self._legs.values():
-            if not await leg.route.slots.take(SLOT_WAIT):
-                self._give_back_slots()
-                return replies.ROUTE_BUSY
-            leg.holds_slot = True
-        self._order = list(self._legs.values())
-        if len(self._order) > 1:
-            self._order.sort(key=lambda leg: _COMMIT_ORDER.index(leg.route.kind))
-        self._header = trace.HeaderFilter(self.config.spec.hostname)
-        self._trace_pending = received
-        repeated = self._delivered.may_have(self.envelope.sender, self.recipients, self._clock())
-        if repeated or len(self._order) > 1:
-            self._digest = Digest()
-        if repeated:
-            self._scratch = Scratch()
-        return None
+    def begin(self, space: Space, client: Hashable) -> Incoming:
+        """Begin to take content, held in `space` on the client's account."""
+        self.detail = ""
+        examination = self.examination
+        self.incoming = Incoming(
+            self.config, Content(space, client), examination.look_ahead if examination.asks else None
+        )
+        return self.incoming
 
-    async def take(self, content: bytes) -> None:
-        """Take content as it came off the frame. Never raises: what goes wrong is the reply at the end."""
-        if self.failure is not None:
-            self._dropped += len(content)
-            return
-        newlines = self._newlines
-        content = newlines.feed(content)
-        if newlines.bare and self.config.spec.content.bare_newlines is BareNewlines.REJECT:
-            await self.fail(replies.BARE_NEWLINE)
-            return
-        self.size += len(content)
-        if self.config.size_limit and self.size > self.config.size_limit:
-            self._dropped = self.size
-            await self.fail(replies.TOO_LARGE)
-            return
-        if self._digest is not None:
-            self._digest.feed(content)
-        if self._scratch is not None:
-            await self._set_aside(content)
-        else:
-            await self._pass_on(content, last=False)
+    def close(self) -> None:
+        """Hold nothing any more: the reply is known, the client has left, or it has said RSET."""
+        self.examination.close()
+        if self.incoming is not None:
+            self.incoming.content.close()
 
-    async def finish(self) -> Reply:
-        """Answer the end of the content: commit everywhere, or nowhere."""
-        if rest := self._newlines.finish():
-            await self.take(rest)
-        if self.failure is None and self._scratch is not None:
-            await self._skip_who_has_it(self._scratch)
-        if self.failure is None and self._header is not None and (not self._header.done or self._trace_pending):
-            await self._pass_on(b"", last=True)
-        if self.failure is None:
-            await self._commit()
-        await self._let_go()
-        if self.failure is not None:
-            return self.failure
-        return replies.queued(self.envelope.id)
-
-    async def abort(self) -> None:
-        """Leave nothing behind: RSET, a client that vanished, a fault."""
-        await self._abort_open_legs()
-        await self._let_go()
-
-    async def fail(self, reply: Reply, detail: str = "") -> None:
-        """Make this the end's reply; the rest of the content is read and dropped."""
-        self.failure = reply
-        self.detail = detail
-        await self._abort_open_legs()
-
-    async def _set_aside(self, content: bytes) -> None:
-        assert self._scratch is not None  # noqa: S101 - for mypy
+    async def finish(self, delivered: Delivered) -> Reply:
+        """Answer the end of the content."""
+        incoming = self.incoming
+        assert incoming is not None  # noqa: S101 - begin() comes first
+        until = self._clock() + REPLY_SECONDS
         try:
-            await self._scratch.write(content)
-        except OSError as error:
-            await self.fail(replies.NO_SPACE if error.errno in _FULL else replies.INTERNAL, str(error))
+            only = self.recipients[0] if len(self.recipients) == 1 else None
+            message = await self.examination.message(incoming, self.envelope, only)
+            if message is not None:
+                return await self._deliver(message, delivered, until)
+        finally:
+            incoming.content.close()
+        self.detail = incoming.detail
+        return incoming.failure or replies.INTERNAL
 
-    async def _skip_who_has_it(self, scratch: Scratch) -> None:
-        """Begin again with those who do not have this very message, and hand them what was set aside."""
-        assert self._digest is not None  # noqa: S101 - for mypy
-        digest, now = self._digest.value(), self._clock()
-        sender = self.envelope.sender
-        try:
-            for leg in self._order:
-                lacking = [one for one in leg.recipients if not self._delivered.has(sender, one, digest, now)]
-                if len(lacking) == len(leg.recipients):
+    async def _deliver(self, message: Message, delivered: Delivered, until: float) -> Reply:
+        """Hand the message to one destination after the other, and answer for all of them."""
+        sender, digest = self.envelope.sender, b""
+        have: list[Address] = []  # recipients that have the message
+        if delivered.may_have(sender, self.recipients, self._clock()):
+            digest = await message.digest()
+            have = [recipient for recipient in self.recipients if delivered.has(sender, recipient, digest)]
+        skipped = {recipient.key for recipient in have}
+        refused: dict[str, Reply] = {}
+        deferred: list[Reply] = []
+        for leg in self._in_order():
+            recipients = [recipient for key, recipient in leg.recipients.items() if key not in skipped]
+            if not recipients:
+                continue
+            outcomes = await self._deliver_to(leg.route, message, recipients, until)
+            for recipient, outcome in zip(recipients, outcomes, strict=True):
+                if isinstance(outcome, Receipt):
+                    have.append(recipient)
+                    self.receipts.append(outcome)
                     continue
-                await leg.delivery.abort()
-                leg.recipients = lacking
-                if lacking:
-                    leg.delivery = await leg.route.destination.open(self.envelope)
-                for recipient in lacking:
-                    await leg.delivery.rcpt(recipient)
-            self._order = [leg for leg in self._order if leg.recipients]
-            async for piece in scratch.pieces():
-                await self._pass_on(piece, last=False)
-        except Exception as error:  # noqa: BLE001 - as above
-            await self.fail(self._explain(error), str(error))
+                self.detail = self.detail or f"{recipient}: {outcome}"
+                if isinstance(outcome, Refused):
+                    refused[str(recipient)] = outcome.reply
+                else:
+                    deferred.append(outcome.reply)
+            if deferred:  # the sender comes again, with all of it
+                break
+        reply = reply_to(self.envelope.id, taken=bool(have), refused=refused, deferred=deferred)
+        if not reply.positive and have:
+            digest = digest or await message.digest()
+            delivered.remember(sender, have, digest, self._clock())
+        elif digest:
+            delivered.forget(sender, self.recipients, digest)
+        return reply
 
-    async def _pass_on(self, content: bytes, *, last: bool) -> None:
-        header = self._header
-        assert header is not None  # noqa: S101 - begin() comes first
-        final = relayed = content
-        if not header.done:
-            final, relayed = header.feed(content)
-            if last:
-                rest = header.finish()
-                final, relayed = final + rest[0], relayed + rest[1]
-            if header.loop:
-                await self.fail(replies.MAIL_LOOP)
-                return
-        received, self._trace_pending = self._trace_pending, b""
+    def _in_order(self) -> list[Leg]:
+        """Return the legs: those whose destination can refuse come before those whose hardly can."""
+        legs = list(self._legs.values())
+        if len(legs) > 1:
+            legs.sort(key=lambda leg: leg.route.destination.rank)
+        return legs
+
+    async def _deliver_to(
+        self, route: Route, message: Message, recipients: Sequence[Address], until: float
+    ) -> Sequence[Outcome]:
+        """Return one outcome a recipient, whatever the destination does. The route's slot is held for it alone."""
+        if not await route.slots.take(SLOT_WAIT):
+            busy = replies.ROUTE_BUSY
+            return [Unavailable("", enhanced=busy.enhanced, text=busy.text, reason=busy.reason)] * len(recipients)
+        began = self._clock()
+        outcomes: Sequence[Outcome]
         try:
-            for leg in self._order:
-                piece = final if leg.route.destination.final else relayed
-                if received:
-                    piece = self._trace(leg, received) + piece
-                if piece:
-                    await leg.delivery.write(piece)
-        except Exception as error:  # noqa: BLE001 - whatever a destination throws, the client hears one clear reply
-            await self.fail(self._explain(error), str(error))
+            if route.timeout is None:
+                outcomes = await route.destination.deliver(message, recipients)
+            else:
+                async with asyncio.timeout(min(route.timeout, until - began)):
+                    outcomes = await route.destination.deliver(message, recipients)
+            if len(outcomes) != len(recipients):
+                raise RuntimeError(f"{len(outcomes)} outcomes for {len(recipients)} recipients")  # noqa: TRY301
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - see _failure
+            outcomes = [self._failure(error, route)] * len(recipients)
+        finally:
+            route.slots.give_back()
+        self._take_note(route, outcomes, self._clock() - began)
+        return outcomes
 
-    def _trace(self, leg: Leg, received: bytes) -> bytes:
-        if leg.route.destination.final:
-            return trace.return_path(self.envelope.sender) + received
-        return received
+    def _take_note(self, route: Route, outcomes: Sequence[Outcome], seconds: float) -> None:
+        metrics.destination_seconds(route.name).observe(seconds)
+        if all(isinstance(outcome, Unavailable) for outcome in outcomes):
+            self._put_off(route, outcomes[0])
+        else:
+            route.health.delivered(self._clock())
 
-    async def _commit(self) -> None:
-        step = "prepare"
-        try:
-            if len(self._order) > 1:  # with one destination, commit prepares: one step less
-                for leg in self._order:
-                    await leg.delivery.prepare()
-            step = "commit"
-            for leg in self._order:
-                self.receipts.append(await leg.delivery.commit())
-                leg.committed = True
-        except asyncio.CancelledError:
-            await self._abort_open_legs()
-            raise
-        except Exception as error:  # noqa: BLE001 - as above
-            reply = self._explain(error)
-            have_it = [recipient for leg in self._order if leg.committed for recipient in leg.recipients]
-            if have_it and self._digest is not None:
-                self._delivered.remember(self.envelope.sender, have_it, self._digest.value(), self._clock())
-                reply = replies.PARTIAL
-            await self.fail(reply, f"{step}: {error}")
+    def _put_off(self, route: Route, outcome: Outcome) -> None:
+        """Take note that a destination is not available, where it is not a fault of ours."""
+        if isinstance(outcome, Unavailable) and outcome.reply.reason != replies.INTERNAL.reason:
+            route.health.put_off(of_failure(outcome), self._clock())
 
-    def _explain(self, error: Exception) -> Reply:
+    def _failure(self, error: BaseException, route: Route) -> Refused | Unavailable:
+        """Return what a destination's exception means for a recipient: whatever it is, the client hears one reply."""
         if isinstance(error, Refused | Unavailable):
-            return _reply_of(error)
-        _log.exception("destination failed", id=self.envelope.id, route=self.route_names)
-        return replies.INTERNAL
-
-    async def _abort_open_legs(self) -> None:
-        for leg in self._legs.values():
-            if not leg.committed:
-                await leg.delivery.abort()
-
-    async def _let_go(self) -> None:
-        self._give_back_slots()
-        if self._scratch is not None:
-            await self._scratch.close()
-
-    def _give_back_slots(self) -> None:
-        for leg in self._legs.values():
-            if leg.holds_slot:
-                leg.holds_slot = False
-                leg.route.slots.give_back()
-
-
-def _reply_of(error: Refused | Unavailable) -> Reply:
-    return Reply(error.code, error.enhanced, error.text, error.reason)
+            return error
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise error  # it is this session that is to end, and not something of the destination's
+        if isinstance(error, TimeoutError):
+            return Unavailable(f"no outcome in time: {error}" if str(error) else "no outcome in time")
+        _log.exception("destination failed", id=self.envelope.id, route=route.name)
+        internal = replies.INTERNAL
+        return Unavailable(str(error) or repr(error), text=internal.text, reason=internal.reason)

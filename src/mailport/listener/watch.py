@@ -1,6 +1,6 @@
-"""Noticing that files changed, by looking at them.
+"""Notices changed files, by polling them.
 
-By looking, and not by inotify: a mounted Secret is a symlink (`..data`) that Kubernetes swaps for another, editors
+Polling, and not inotify: a mounted Secret is a symlink (`..data`) that Kubernetes swaps for another, editors
 rename a new file over the old, bind mounts and NFS change on another machine. inotify watches inodes, so each of these
 needs a case of its own, and one forgotten means serving an expired certificate (ionfury/homelab#904). A `stat` of some
 forty files four times a second costs a quarter of a per cent of one core, and sees them all.
@@ -12,11 +12,13 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
+from mailport.process.threads import Threads
+
 INTERVAL_SECONDS = 0.25  # seen after one, settled after another: well within the second that is promised
 MAX_UNSETTLED = 3  # intervals: a file that is written all the time is reported all the same
 
-# What a path looked like: device, inode, size, mtime, ctime of what it leads to; or why it leads nowhere (errno), for a
-# missing file is a state too. The ctime tells of what `cp --preserve` and `touch -r` hide.
+# What stat says of a path: device, inode, size, mtime, ctime; or the errno, for a missing file is a state too. The
+# ctime shows changes that `cp --preserve` and `touch -r` hide.
 Look = dict[Path, tuple[int, ...]]
 
 
@@ -26,9 +28,9 @@ def look(paths: Iterable[Path]) -> Look:
 
 
 async def changes(
-    paths: Callable[[], Iterable[Path]], seen: Look, *, interval: float = INTERVAL_SECONDS
+    paths: Callable[[], Iterable[Path]], seen: Look, threads: Threads, *, interval: float = INTERVAL_SECONDS
 ) -> AsyncIterator[None]:
-    """Yield whenever something differs from what was seen, once it has settled.
+    """Yield whenever something differs from what was seen, once it has settled. The files are looked at in `threads`.
 
     `paths` is asked each time, as a new configuration refers to other files: one not seen before counts as changed.
     `seen` is a `look` from before the files were first read. So no change is missed, and now and then one is reported
@@ -36,12 +38,12 @@ async def changes(
     """
     while True:
         await asyncio.sleep(interval)
-        now = await asyncio.to_thread(look, paths())
+        now = await threads.run(lambda: look(paths()))
         if not _differs(now, seen):
             continue
-        for _ in range(MAX_UNSETTLED):  # who writes a file in place, or two that belong together, is given time to end
+        for _ in range(MAX_UNSETTLED):  # a file that is written in place, or a pair of files, gets time to be complete
             await asyncio.sleep(interval)
-            before, now = now, await asyncio.to_thread(look, paths())
+            before, now = now, await threads.run(lambda: look(paths()))
             if now == before:
                 break
         seen = now

@@ -1,8 +1,8 @@
-"""One connection's bytes: read by line or by piece, written in batches, timed.
+"""One connection's octets: read by line or by piece, written in batches, with a deadline.
 
-Has what a StreamReader and StreamWriter lack: replies to pipelined commands go out in one segment (RFC 2920 §3.2), a
-deadline that bytes trickling in do not move, what is already there can be looked at, and TLS can be started under it on
-any event loop.
+What it has and StreamReader and StreamWriter have not: the replies to pipelined commands are sent in one segment (RFC
+2920 §3.2), single octets do not move the deadline, what has arrived can be looked at before it is read, and TLS does
+not hold up the event loop (tls_layer.py).
 """
 
 from __future__ import annotations
@@ -12,37 +12,42 @@ import ssl
 from contextlib import suppress
 from typing import cast
 
-HIGH_WATER = 16 * 1024  # octets held unread before the peer is made to wait; the loop hands over up to 256 KiB at once
+from mailport.listener.tls_layer import Handshakes, TlsLayer
 
-_START = 64  # octets of a line that is too long, which tell whose it was
+HIGH_WATER = 16 * 1024  # octets held unread, from which on no more are read; a single read is up to 256 KiB
 
-CLOSE_SECONDS = 5.0  # for a peer to take what is left, or to answer TLS's farewell
+_START = 64  # octets that are kept of a line that is too long: enough to know the command
+
+CLOSE_SECONDS = 5.0  # for a peer to take what is left, or to answer TLS's close_notify
 
 
-class LineTooLong(Exception):  # noqa: N818 - it is the line that errs
-    """A line was longer than the limit; it has been read to its end and dropped, but for its first octets: `start`."""
+class LineTooLong(Exception):  # noqa: N818 - says what is wrong
+    """A line was longer than the limit. It was read to its end and dropped, but for its first octets, `start`."""
 
     def __init__(self, start: bytes) -> None:
         super().__init__()
         self.start = start
 
 
-class Closed(Exception):  # noqa: N818 - a state, not an error: clients leave
-    """The peer is gone, or has nothing more to say."""
+class Closed(Exception):  # noqa: N818 - a state, not an error
+    """The peer has closed the connection, or its own side of it."""
 
 
-class TimedOut(Exception):  # noqa: N818 - a state, not an error: clients fall asleep
-    """The deadline passed before what was waited for was there."""
+class TimedOut(Exception):  # noqa: N818 - a state, not an error
+    """The deadline passed before what was waited for had arrived."""
 
 
 class Wire(asyncio.Protocol):
-    """The transport's protocol. All coroutines are the one session's that owns it."""
+    """The transport's protocol. Its coroutines are for the one session that owns it."""
 
     __slots__ = (
         "_closed",
+        "_closing",
         "_deadline",
         "_drained",
         "_eof",
+        "_gone",
+        "_handshaking",
         "_loop",
         "_out",
         "_paused",
@@ -50,6 +55,7 @@ class Wire(asyncio.Protocol):
         "_pos",
         "_skipped",
         "_timer",
+        "_tls",
         "_waiter",
         "transport",
     )
@@ -62,19 +68,26 @@ class Wire(asyncio.Protocol):
         self._out: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._gone: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
         self._skipped = b""  # the first octets of a line that is being dropped
-        self._eof = self._closed = self._paused = False
+        self._eof = self._closed = self._closing = self._paused = False
+        self._tls: TlsLayer | None = None
+        self._handshaking = False  # then what is pending are records
 
     # What the event loop calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin: not called again when TLS is started."""
+        """Keep the transport."""
         self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Keep what came; a session that waits wakes up."""
+        """Keep what arrived, and wake the session where it waits."""
+        if self._tls is not None and not self._handshaking:
+            data = self._decrypted(self._tls, data)
+            if not data:
+                return
         if self._pos >= len(self._pending):
             self._pending = data
         else:
@@ -82,13 +95,31 @@ class Wire(asyncio.Protocol):
         self._pos = 0
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        # Also with the session awake: libuv hands over many pieces before it gets its turn.
+        # Also where the session does not wait: libuv reads many pieces before the session gets its turn.
         if len(self._pending) > HIGH_WATER and not self._paused and self.transport is not None:
             self._paused = True
             self.transport.pause_reading()
 
+    def _decrypted(self, tls: TlsLayer, records: bytes) -> bytes:
+        try:
+            data = tls.decrypt(records)
+        except ssl.SSLError:  # nobody can say any more what the peer means
+            data, tls.closed = b"", True
+            if self.transport is not None:
+                self.transport.pause_reading()
+        self._send_records(tls)  # an alert, or the answer to a KeyUpdate (RFC 8446 §4.6.3)
+        if self._closing:  # all that we wait for is that the peer closes
+            data = b""
+            if tls.closed and self.transport is not None:
+                self.transport.close()
+        elif tls.closed:
+            self._eof = True
+            if not data:
+                self._wake()
+        return data
+
     def eof_received(self) -> bool:
-        """Keep the writing side open in clear, for the replies to what was sent before (TLS has no half-close)."""
+        """Keep the writing side open, for the replies to what came before. TLS cannot be closed by halves."""
         self._eof = True
         self._wake()
         return not self.encrypted
@@ -97,14 +128,15 @@ class Wire(asyncio.Protocol):
         """End every wait."""
         self._eof = self._closed = True
         self._wake()
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+        for waiting in (self._drained, self._gone):
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def pause_writing(self) -> None:
-        """The peer does not read: the next flush waits."""
+        """The peer does not read our replies: the next flush waits."""
         self._drained = self._loop.create_future()
 
     def resume_writing(self) -> None:
@@ -117,18 +149,12 @@ class Wire(asyncio.Protocol):
 
     @property
     def pending(self) -> bool:
-        """Whether octets have arrived that nobody has read."""
+        """Whether octets have arrived and are unread."""
         return self._pos < len(self._pending)
 
-    @property
-    def line_pending(self) -> bool:
-        """Whether a whole line has arrived that nobody has read."""
-        return self._pending.find(b"\n", self._pos) >= 0
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the session waits for octets now."""
-        return self._waiter is not None
+    def ahead(self, most: int) -> bytes:
+        """Return the first of the octets that have arrived and are unread, `most` at most. They stay unread."""
+        return self._pending[self._pos : self._pos + most]
 
     @property
     def closed(self) -> bool:
@@ -141,7 +167,7 @@ class Wire(asyncio.Protocol):
             self._deadline = 0.0
             return
         self._deadline = self._loop.time() + seconds
-        # One timer a connection, not one a command: it looks when it fires whether the deadline has moved on.
+        # One timer for the connection, not one for each command: when it fires, the deadline may be a later one.
         if self._timer is None:
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
         elif self._timer.when() > self._deadline:
@@ -153,7 +179,7 @@ class Wire(asyncio.Protocol):
         start = self._pos
         while (end := self._pending.find(b"\n", start)) < 0:
             unread = len(self._pending) - self._pos
-            if unread > limit:  # drop it as it comes: its length is the client's choice
+            if unread > limit:  # dropped as it comes, as it may be of any length
                 self._skipped = self._skipped or self._pending[self._pos : self._pos + _START]
                 self._pos = len(self._pending)
                 unread = 0
@@ -161,7 +187,7 @@ class Wire(asyncio.Protocol):
             start = self._pos + unread
         line = self._pending[self._pos : end + 1]
         self._pos = end + 1
-        if self._pos == len(self._pending):  # an idle session keeps nothing
+        if self._pos == len(self._pending):  # an idle session holds no buffer
             self._pending, self._pos = b"", 0
         if self._skipped or len(line) > limit:
             beginning, self._skipped = self._skipped or line[:_START], b""
@@ -169,10 +195,10 @@ class Wire(asyncio.Protocol):
         return line
 
     async def read(self, most: int = 0) -> bytes:
-        """Return what is there, at least one octet, at most `most` where that is given. Raises Closed, TimedOut."""
+        """Return what has arrived, one octet at least, `most` at most where that is given. Raises Closed, TimedOut."""
         if self._pos >= len(self._pending):
             await self._more()
-        if 0 < most < len(self._pending) - self._pos:  # many small chunks may be there: what is left is not moved
+        if 0 < most < len(self._pending) - self._pos:  # there may be many small chunks, so the rest is not copied
             self._pos += most
             return self._pending[self._pos - most : self._pos]
         data = self._pending[self._pos :] if self._pos else self._pending
@@ -189,23 +215,23 @@ class Wire(asyncio.Protocol):
         self._pending, self._pos = b"", 0
 
     async def _more(self) -> None:
-        """Send what waits to be sent, then wait until something arrives."""
+        """Send what is queued, then wait until something arrives."""
         before = len(self._pending) - self._pos
         if self._out and self._drained is None:
-            # When all sessions have had this turn of the loop: the other side is then woken once, not for each reply.
+            # After all sessions have had this turn of the event loop: one wake-up of the peer, not one for each reply.
             self._loop.call_soon(self.send)
         elif self._out:
             self.send()
             if self._drained is not None:
                 await self._drained
-                if len(self._pending) - self._pos != before:  # it came while we waited to be read
+                if len(self._pending) - self._pos != before:  # something arrived meanwhile
                     return
         if self._eof:
             raise Closed
         if self._paused and self.transport is not None:
             self._paused = False
             self.transport.resume_reading()
-        if self._timer is None and self._deadline:  # it fired while nobody waited
+        if self._timer is None and self._deadline:  # it fired while the session did not wait
             if self._deadline <= self._loop.time():
                 raise TimedOut
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
@@ -226,7 +252,7 @@ class Wire(asyncio.Protocol):
         if self._deadline > self._loop.time():
             self._timer = self._loop.call_at(self._deadline, self._on_timer)
         elif self._drained is not None and not self._drained.done():
-            self.abort()  # it does not even read our replies
+            self.abort()  # the peer does not read our replies, so it would not read a last one
         else:
             self._wake()
 
@@ -241,11 +267,11 @@ class Wire(asyncio.Protocol):
     # Writing.
 
     def write(self, data: bytes) -> None:
-        """Queue a reply; it goes out when the session waits for the client, or with `flush`."""
+        """Queue a reply. It is sent when the session waits for the client, or by `flush` or `send`."""
         self._out.append(data)
 
     async def flush(self) -> None:
-        """Send what is queued, and wait where the peer does not read."""
+        """Send what is queued, and wait while the peer does not read."""
         self.send()
         if self._drained is not None:
             await self._drained
@@ -253,62 +279,124 @@ class Wire(asyncio.Protocol):
     def send(self) -> None:
         """Send what is queued, without waiting."""
         if self._out and not self._closed and self.transport is not None:
-            self.transport.write(self._out[0] if len(self._out) == 1 else b"".join(self._out))
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            if self._tls is None:
+                self.transport.write(data)
+            elif not self._handshaking:
+                self._tls.write(data)
+                self._send_records(self._tls)
         self._out.clear()
+
+    def _send_records(self, tls: TlsLayer) -> None:
+        if (records := tls.records()) and not self._closed and self.transport is not None:
+            self.transport.write(records)
 
     # TLS, and the end.
 
     @property
     def encrypted(self) -> bool:
         """Whether the connection speaks TLS."""
-        return self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
+        return self._tls is not None
 
     @property
-    def ssl_object(self) -> ssl.SSLObject | None:
+    def tls_connection(self) -> ssl.SSLObject | None:
         """The TLS connection, for its version and cipher."""
-        return self.transport.get_extra_info("ssl_object") if self.transport is not None else None
+        return self._tls.connection if self._tls is not None else None
 
-    async def start_tls(self, context: ssl.SSLContext, handshake_timeout: float) -> None:
-        """Shake hands. Raises ssl.SSLError, OSError or TimeoutError."""
-        await self.flush()
+    def expect_tls(self, context: ssl.SSLContext) -> None:
+        """Take what arrives from now on for a handshake. What has arrived in clear is dropped (RFC 3207 §5)."""
+        self.send()
         self.forget()
-        if self.transport is None or self._closed:
-            raise ConnectionResetError
+        self._tls, self._handshaking = TlsLayer(context), True
+
+    async def handshake(self, handshakes: Handshakes, seconds: float) -> None:
+        """Do the TLS handshake, as the server, after `expect_tls`. The wire is closed where it fails.
+
+        Raises ssl.SSLError, TimeoutError, or another OSError where the peer has left.
+        """
+        tls = self._tls
+        assert tls is not None  # noqa: S101 - for mypy
+        self.set_deadline(0)
+        done = False
         try:
-            transport = await self._loop.start_tls(
-                self.transport,
-                self,
-                context,
-                server_side=True,
-                ssl_handshake_timeout=handshake_timeout,
-                ssl_shutdown_timeout=CLOSE_SECONDS,
-            )
-        except BaseException:
-            self.abort()
-            self.connection_lost(None)  # asyncio does not tell those whose handshake failed
+            async with asyncio.timeout(seconds):
+                while not done:
+                    tls.add(await self.read())
+                    done = await handshakes.step(tls)
+                    self._send_records(tls)
+        except ssl.SSLError:
+            self._send_records(tls)  # an alert that says why
+            if self.transport is not None:
+                self.transport.close()
             raise
-        if transport is None:
-            raise ConnectionResetError
-        self.transport = transport
+        except Closed as error:
+            self.abort()
+            raise ConnectionResetError("the client left during the handshake") from error
+        except BaseException:
+            self.abort()  # a thread may be at the layer, which is not to be touched
+            raise
+        arrived, self._handshaking = self._pending[self._pos :], False
+        self.forget()
+        self.data_received(arrived)  # what the client has sent behind its Finished
 
     def finish_writing(self) -> None:
         """Send what is queued and close the writing side, so that the peer reads it all."""
         self.send()
+        self._send_close_notify()
         if self.transport is not None and not self._closed and self.transport.can_write_eof():
-            with suppress(OSError):  # the peer has reset it, and we are told in a moment
+            with suppress(OSError):  # the peer has reset the connection; connection_lost follows
                 self.transport.write_eof()
 
+    def _send_close_notify(self) -> None:
+        if self._tls is not None and not self._handshaking:
+            self._tls.close()
+            self._send_records(self._tls)
+
+    async def linger(self, seconds: float) -> None:
+        """Close the writing side, and wait so long until the peer has closed its own: it has read the last reply."""
+        self.finish_writing()
+        self.set_deadline(seconds)
+        try:
+            while True:
+                await self.read()
+        except (Closed, TimedOut):
+            pass
+
     def close(self) -> None:
-        """Send what is queued and close; a peer that does not read it is cut off after CLOSE_SECONDS."""
+        """Send what is queued and close; `wait_closed` tells when that is done."""
         self.send()
-        if self.transport is not None and not self._closed:
-            unsent = self.transport.get_write_buffer_size()  # asked first: asyncio's TLS forgets it as it closes
+        if self.transport is None or self._closed:
+            return
+        if self._tls is None or self._handshaking or self._eof:
+            self._send_close_notify()
             self.transport.close()
-            if unsent:
-                self._loop.call_later(CLOSE_SECONDS, self.transport.abort)
+        elif not self._closing:  # a socket that is closed before the peer's close_notify comes resets the connection
+            self._closing = True
+            self.finish_writing()
+            self.forget()
+            if self._paused:
+                self._paused = False
+                self.transport.resume_reading()
+
+    async def wait_closed(self, seconds: float) -> None:
+        """Wait until the connection is closed. A peer that does not take what is left for it is cut off in time."""
+        if self.transport is None or self._closed:
+            return
+        timer = self._loop.call_later(seconds, self.abort)
+        gone = self._gone = self._loop.create_future()
+        try:
+            await gone
+        except asyncio.CancelledError:
+            self.abort()
+            if not self._closed:
+                self._gone = self._loop.create_future()
+                await self._gone  # a few turns of the event loop, which must not end with an open transport
+            raise
+        finally:
+            timer.cancel()
 
     def abort(self) -> None:
         """Close at once."""
         self._out.clear()
-        if self.transport is not None:
+        if self.transport is not None and not self._closed:  # asyncio's transport fails where it is closed already
             self.transport.abort()

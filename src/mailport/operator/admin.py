@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from mailport.operator import metrics
-from mailport.web import Answer, Page, plain
+from mailport.operator.report import metrics
+from mailport.process.web import Answer, Page, plain
 
 WhyNot = Callable[[], str]
 

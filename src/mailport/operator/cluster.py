@@ -5,68 +5,34 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import urllib.request
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 from kubernetes.aio import config as kubeconfig
 from kubernetes.aio.client import ApiClient, Configuration
 
 from mailport import __version__
+from mailport.operator.api_error import ApiError, Cause, NotOurTurnError
 from mailport.operator.kinds import Kind, kind_of
 from mailport.operator.metadata import OPERATOR, Manifest
+from mailport.operator.proxy import proxy_for
 
 READ_SECONDS = 30.0
-WRITE_SECONDS = 4.0  # with the 10 s of lease.py less than a Lease lasts: no write of ours outlives our turn
-CONNECTIONS = 32
-PAGE = 250  # objects: a page is read in a few milliseconds, during which nothing else turns
+# Longer than the API server may take: webhooks are called one after the other, and each has 10 s by default. No write
+# needs to end with our turn: the process does, and with it the connection; and what comes late names what it saw
+WRITE_SECONDS = 30.0
+CONNECTIONS = 48  # more than there are workers: lists and look-ups wait for none of them
+# Objects. A page is read at once, and whoever may make a ConfigMap anywhere may fill its 1.5 MB and label it as ours:
+# the memory that the chart gives must hold that. To ask for a page takes two or three milliseconds
+PAGE = 10
+_SELECTED = 50  # objects: what `select` is for has a few
 
 _APPLY = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
 Query = list[tuple[str, str]]
-
-
-class Cause(NamedTuple):
-    """One field that the API server objects to."""
-
-    field: str
-    message: str
-
-
-class ApiError(Exception):
-    """The API server said no, or nothing: then the status is 0. The message is the server's, for a person."""
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        reason: str = "",
-        causes: tuple[Cause, ...] = (),
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason  # metav1.StatusReason
-        self.causes = causes
-        self.retry_after = retry_after  # seconds
-
-    @property
-    def is_conflict(self) -> bool:
-        """Whether the object is not the one that was seen: look again."""
-        return self.status == 409
-
-    @property
-    def is_passing(self) -> bool:
-        """Whether the same request may well succeed a moment later."""
-        return self.status in (0, 401, 409, 429) or self.status >= 500
-
-
-class NotOurTurnError(Exception):
-    """Another replica may lead: nothing may be written."""
 
 
 class Cluster:
@@ -76,6 +42,7 @@ class Cluster:
         self._may_write = may_write
         self._client: ApiClient | None = None
         self.answers = True  # whether the API server answered the last time, be it a refusal
+        self.outages = 0  # how often it began not to
 
     async def connect(self) -> None:
         """Read the credentials. Raises ApiError where there are none."""
@@ -88,8 +55,9 @@ class Cluster:
         except (kubeconfig.ConfigException, OSError) as error:
             raise ApiError(0, f"no way to the API server: {error}") from error
         configuration.connection_pool_maxsize = CONNECTIONS
-        # Else each request would look into the environment and for a .netrc, in a thread
-        configuration.client_session_kwargs = {"trust_env": bool(urllib.request.getproxies())}
+        configuration.proxy = configuration.proxy or proxy_for(configuration.host, os.environ)
+        # By aiohttp's rules the environment would lead to another proxy; and it would be asked, in a thread, each time
+        configuration.client_session_kwargs = {"trust_env": False}
         self._client = ApiClient(configuration)
         self._client.user_agent = f"mailport-operator/{__version__}"
 
@@ -111,7 +79,7 @@ class Cluster:
 
     async def every(self, kind: Kind, namespace: str | None) -> AsyncIterator[Manifest]:
         """Yield every object of a kind that its selector selects, asked for page by page. Raises ApiError."""
-        query = [("limit", str(PAGE)), *([("labelSelector", kind.selector)] if kind.selector else [])]
+        query = [("limit", str(PAGE)), *_selecting(kind)]
         following = ""
         while True:
             more = [("continue", following)] if following else []
@@ -123,17 +91,33 @@ class Cluster:
             if not following:
                 return
 
+    async def select(self, kind: Kind, namespace: str, fields: str) -> list[Manifest]:
+        """Return the objects of a kind that a field selector selects, the first 50. Raises ApiError."""
+        query = [("limit", str(_SELECTED)), ("fieldSelector", fields)]
+        page = await self._ask("GET", kind.path(namespace), READ_SECONDS, query=query)
+        items: list[Manifest] = page["items"]
+        return items
+
+    async def version(self, kind: Kind, namespace: str | None) -> int:
+        """Return the resourceVersion that a list would be of now. Raises ApiError."""
+        page = await self._ask("GET", kind.path(namespace), READ_SECONDS, query=[("limit", "1"), *_selecting(kind)])
+        return int(page["metadata"]["resourceVersion"])
+
     # --- writing: each names what it saw, so that it changes nothing that has been changed since
 
-    async def apply(self, manifest: Manifest, *, subresource: str = "", force: bool = True) -> Manifest:
+    async def apply(
+        self, manifest: Manifest, *, subresource: str = "", force: bool = True, dry_run: bool = False
+    ) -> Manifest:
         """Apply an object by server-side apply, and return it as it is then. Raises ApiError, NotOurTurnError.
 
-        With metadata.resourceVersion, a conflict (409) where the object is another by now.
+        With metadata.resourceVersion, a conflict (409) where the object is another by now. A dry run changes nothing,
+        and is answered and refused as the real one would be.
         """
         path = kind_of(manifest).path(
             manifest["metadata"]["namespace"], manifest["metadata"]["name"], subresource=subresource
         )
         query = [("fieldManager", OPERATOR), ("force", "true" if force else "false")]
+        query += [("dryRun", "All")] if dry_run else []
         return await self._write("PATCH", path, manifest, content_type=_APPLY, query=query)
 
     async def patch(
@@ -208,8 +192,11 @@ class Cluster:
                 response = await self._client.call_api(verb, url, headers, body, _request_timeout=seconds)
                 content = await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            self.outages += self.answers
             self.answers = False
-            raise ApiError(0, f"no answer from the API server: {str(error) or type(error).__name__}") from error
+            timed_out = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
+            what = f"none within {seconds:g} s" if timed_out else str(error) or type(error).__name__
+            raise ApiError(0, f"no answer from the API server: {what}", timed_out=timed_out) from error
         self.answers = True
         if not 200 <= response.status < 300:
             raise _error(response.status, content, response.headers.get("Retry-After"))
@@ -217,21 +204,25 @@ class Cluster:
         return answer
 
 
+def _selecting(kind: Kind) -> Query:
+    return [("labelSelector", kind.selector)] if kind.selector else []
+
+
 def _error(status: int, content: bytes, retry_after: str | None) -> ApiError:
     """Read a metav1.Status, or whatever a proxy on the way says instead."""
     try:
-        said: Any = json.loads(content)
+        answer: Any = json.loads(content)
     except ValueError:
-        said = None
-    if not isinstance(said, dict):
-        said = {}
-    details = said.get("details") or {}
+        answer = None
+    if not isinstance(answer, dict):
+        answer = {}
+    details = answer.get("details") or {}
     causes = tuple(Cause(cause.get("field", ""), cause.get("message", "")) for cause in details.get("causes") or ())
     seconds = retry_after if retry_after is not None else details.get("retryAfterSeconds")
     return ApiError(
         status,
-        said.get("message") or f"the API server answered {status}",
-        reason=said.get("reason", ""),
+        answer.get("message") or f"the API server answered {status}",
+        reason=answer.get("reason", ""),
         causes=causes,
         retry_after=float(seconds) if seconds is not None and str(seconds).isdigit() else None,
     )

@@ -27,6 +27,17 @@ class Kind(NamedTuple):
         return self.api_version.rpartition("/")[0]
 
 
+class Place(NamedTuple):
+    """Where an object is, or would be."""
+
+    kind: Kind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.name} {self.name}"
+
+
 INBOUND_SMTP = Kind("mailport.dev/v1alpha1", "InboundSmtp", "inboundsmtps", selector="")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")

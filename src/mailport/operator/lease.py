@@ -1,8 +1,8 @@
 """Which replica of the operator may write: whoever holds a Lease, for 15 s from each renewal.
 
      0 s   a renewal begins that succeeds; the next begins 2 s after its answer
-    10 s   none has succeeded since: no write begins any more, and work is cancelled
-    14 s   a write that had begun by then has been answered or given up, and work has stopped
+    10 s   none has succeeded since: no write begins any more, those under way are cut, and the process ends
+    14 s   work has stopped, or the process was ended without waiting for it
     15 s   the others may take the Lease, each counting from when it saw that renewal, which is later than 0 s
 
 Each counts by its own clock. The times in the Lease are for people: nobody compares them, so clocks may be wrong.
@@ -18,13 +18,14 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
-from mailport import log
-from mailport.operator.cluster import ApiError, Cluster
+from mailport.operator.api_error import ApiError
+from mailport.operator.cluster import Cluster
 from mailport.operator.kinds import LEASE
 from mailport.operator.metadata import Manifest
+from mailport.process import log
 
 LEASE_SECONDS = 15
-WRITES_STOP_SECONDS = 10.0  # with cluster.WRITE_SECONDS, or with STOP_SECONDS, less than a Lease lasts
+WRITES_STOP_SECONDS = 10.0  # with STOP_SECONDS, less than a Lease lasts
 STOP_SECONDS = 4.0  # that work has to stop in
 RENEW_SECONDS = 2.0  # between renewals
 REQUEST_SECONDS = 4.0  # a renewal that hangs leaves time for one more within the 10 s
@@ -40,8 +41,12 @@ _log = log.get()
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-class _LostError(Exception):
-    """The Lease is not ours any more. The message says how we know."""
+class LeaseLostError(Exception):
+    """The Lease is not ours any more: the process has to end. The message says how we know."""
+
+
+class NotStoppedError(Exception):
+    """Work went on though it was cancelled: the process has to end without waiting for it."""
 
 
 def _now() -> float:
@@ -67,7 +72,7 @@ class Election:
         # As a candidate: which Lease we saw last, and when it can be taken unless it changes
         self._version = ""
         self._free_from = -math.inf
-        self._said = ""
+        self._last_line = ""
         # As the holder: the Lease as we wrote it, None where a look is due; and when the last renewal began
         self._lease: Manifest | None = None
         self._renewed: float | None = None
@@ -82,23 +87,25 @@ class Election:
         return self._seconds_left() > 0
 
     async def run(self, work: Work) -> None:
-        """Wait for the Lease, and run `work` while it is ours; each time anew, when it was lost.
+        """Wait for the Lease, and run `work` while it is ours. Once: who has lost a Lease begins as a new process.
 
-        Returns or raises as `work` does, then or while it is being stopped. `work` is cancelled when the Lease is lost
-        and when this is; it has STOP_SECONDS to stop in, else TimeoutError, so that the process ends. It may meet
+        Returns or raises as `work` does, then or while it is being stopped; raises LeaseLostError. `work` is cancelled
+        when the Lease is lost and when this is; it has STOP_SECONDS to stop in, else NotStoppedError. It may meet
         NotOurTurnError a moment before that. The Lease is released when work has stopped, and not before.
         """
-        while True:
-            await self._wait_for_the_lease()
-            if await self._lead(work):
-                return
+        await self._wait_for_the_lease()
+        working = asyncio.create_task(work())
+        renewing = asyncio.create_task(self._renew_until_lost())
+        try:
+            await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await self._end(working, renewing)
 
     # --- the candidate
 
     async def _wait_for_the_lease(self) -> None:
         while True:
             if await self._take():
-                self._said = ""
                 self._log.info("became leader", holder=self._identity)
                 return
             await asyncio.sleep(POLL_SECONDS)
@@ -135,22 +142,12 @@ class Election:
 
     def _say(self, write: Callable[..., None], event: str, **fields: str) -> None:
         """Log what a candidate sees, when it is another thing than before."""
-        said = f"{event} {fields}"
-        if said != self._said:
-            self._said = said
+        line = f"{event} {fields}"
+        if line != self._last_line:
+            self._last_line = line
             write(event, **fields)
 
     # --- the holder
-
-    async def _lead(self, work: Work) -> bool:
-        """Run work until it ends, the Lease is lost or we are cancelled. Return whether work ended by itself."""
-        working = asyncio.create_task(work())
-        renewing = asyncio.create_task(self._renew_until_lost())
-        try:
-            await asyncio.wait({working, renewing}, return_when=asyncio.FIRST_COMPLETED)
-            return working.done()
-        finally:
-            await self._end(working, renewing)
 
     async def _end(self, working: asyncio.Task[None], renewing: asyncio.Task[None]) -> None:
         """Stop work, then renewing, then release the Lease: in this order nobody else can begin before we ended."""
@@ -162,15 +159,17 @@ class Election:
         await asyncio.wait({renewing})
         if not working.done():
             self._renewed = None  # not released either: the others wait until it has run out
-            raise TimeoutError(f"work has not stopped within {STOP_SECONDS:g} s")
+            raise NotStoppedError(f"work has not stopped within {STOP_SECONDS:g} s")
         if self.leading:
-            await self._release()
+            # In a task of its own: asyncio.timeout does not end as it should in one that is being cancelled, before
+            # Python 3.11.3 (gh-102780)
+            await asyncio.create_task(self._release())
         for task in (working, renewing):
             if not task.cancelled():
                 task.result()
 
     async def _renew_until_lost(self) -> None:
-        """Renew the Lease every now and then. Ends when it is another's, or can be soon."""
+        """Renew the Lease every now and then. Raises LeaseLostError when it is another's, or can be soon."""
         pause = RENEW_SECONDS
         error = ""
         while (left := self._seconds_left()) > pause:
@@ -178,8 +177,6 @@ class Election:
             try:
                 async with asyncio.timeout(min(REQUEST_SECONDS, left - pause)):
                     await self._renew()
-            except _LostError as lost:
-                return self._lose(str(lost))
             except (ApiError, TimeoutError) as failed:
                 error = _text(failed)
                 # a conflict may be another holder: that is to be known at once
@@ -187,20 +184,22 @@ class Election:
             else:
                 pause = RENEW_SECONDS
         await asyncio.sleep(left)
-        return self._lose(f"not renewed for {WRITES_STOP_SECONDS:g} s: {error}")
+        raise self._lost(f"not renewed for {WRITES_STOP_SECONDS:g} s: {error}")
 
     async def _renew(self) -> None:
-        """Renew the Lease. Raises _LostError where it is another's; ApiError, TimeoutError where that is not known."""
+        """Renew the Lease. Raises LeaseLostError where it is another's; ApiError, TimeoutError where nobody knows."""
         lease, self._lease = self._lease, None  # without an answer nobody knows which it is: look again
         if lease is None:
             lease = await self._look()
             if lease is not None and _holder(lease) != self._identity:
-                raise _LostError(f"{_holder(lease) or 'nobody'} holds it")
+                raise self._lost(f"{_holder(lease) or 'nobody'} holds it")
         await self._write(lease)
 
-    def _lose(self, why: str) -> None:
+    def _lost(self, why: str) -> LeaseLostError:
+        """Shut the gate, and say why."""
         self._renewed = None
-        self._log.warning("lost the Lease", holder=self._identity, error=why)
+        self._log.warning("lost the Lease: ending", holder=self._identity, error=why)
+        return LeaseLostError(why)
 
     async def _release(self) -> None:
         """Let go of the Lease, so that the others need not wait until it runs out."""

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mailport.model import InboundSmtp
+from mailport.contract.model import InboundSmtp
 
 Manifest = dict[str, Any]  # an object of Kubernetes, or a part of one, as its JSON has it
 
 SELECTOR_LABEL = "mailport.dev/inboundsmtp"
 OPERATOR = "mailport-operator"
+POKE = "mailport.dev/poke"
+"""An annotation of pods: a change of it makes the kubelet refresh the volumes. <hash>.<attempt>"""
+
+INSTANCE = "mailport.dev/operator"
+"""An annotation of Deployments: which installation of the operator applies them."""
 
 # A Service's name is a DNS label of 63 characters, and so are ours; `-listener` leaves 54 for the gateway's own, and
 # `-c` with a format of four digits 57. GatewayName takes 50.

@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import random
 import secrets
 import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
-from itertools import chain, repeat
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mailport import log, loop, web
-from mailport.operator import admin, kinds, metrics
-from mailport.operator.cluster import ApiError, Cluster, NotOurTurnError
-from mailport.operator.handlers import Watches
-from mailport.operator.lease import Election
-from mailport.operator.live import Live
+from mailport.operator import admin, kinds
+from mailport.operator.admit.options import Options
+from mailport.operator.api_error import ApiError, NotOurTurnError
+from mailport.operator.cluster import Cluster
+from mailport.operator.health import Health, Pulse
+from mailport.operator.lease import Election, LeaseLostError, NotStoppedError
 from mailport.operator.metadata import OPERATOR, Manifest
-from mailport.operator.pods import Pods
-from mailport.operator.queue import Queue
-from mailport.operator.reconcile import Options, Reconciler
-from mailport.operator.store import Key, Store
-from mailport.operator.watchdog import Watchdog
+from mailport.operator.pods.ask import Pods
+from mailport.operator.pods.look_up import in_events
+from mailport.operator.pods.poller import Poller
+from mailport.operator.reconcile import Reconciler
+from mailport.operator.report import metrics
+from mailport.operator.watch.lists import Lists
+from mailport.operator.watch.queue import Queue
+from mailport.operator.watch.store import Key, Store
+from mailport.operator.watch.streams import Watches
+from mailport.process import log, memory, web
 
 EXIT_OK, EXIT_FAILED = 0, 1
 
-_WORKERS = 16  # gateways looked at side by side; each waits for the API server most of its time
-_RESYNC_SECONDS = 600.0  # everything is listed and looked at again: the net below all watches
-_RELIST_SECONDS = 15.0  # at least between two lists, where watches begin anew and may have missed an end
-_LIST_RETRIES = (1.0, 2.0, 5.0, 10.0)  # seconds
+_WORKERS = 32  # gateways looked at side by side; each waits for the API server most of its time
+_WORKERS_OF_A_NAMESPACE = 16  # what holds these up, a webhook for instance, is not to hold up other namespaces
 _SETTLE_SECONDS = 0.2  # a child's news wait so long for those that come with them
 _BACKOFF = (0.5, 300.0)  # seconds, first and longest, of a gateway that failed; doubled each time
 _CONFLICT_BACKOFF = (0.1, 5.0)  # likewise, of one that was another than we had seen
-_LONGEST_WORK = 180.0  # seconds: then a worker hangs
-_LONGEST_BLINDNESS = 120.0  # seconds without watches
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-
-_Scope = tuple[kinds.Kind, str | None]  # all of a kind, in one namespace or in all
 
 _log = log.get()
 
@@ -60,7 +58,8 @@ def operate(options: OperateOptions) -> int:
     """Operate until told to stop; return the exit status."""
     log.configure()
     try:
-        with asyncio.Runner(loop_factory=loop.factory()) as runner:
+        memory.leave_to_stay()
+        with asyncio.Runner() as runner:  # asyncio's own loop: docs/decisions/2026-11-28-operator.md
             return runner.run(_run(options))
     except (ApiError, OSError) as error:
         log.flush()
@@ -71,16 +70,24 @@ def operate(options: OperateOptions) -> int:
 async def _run(options: OperateOptions) -> int:
     operating = asyncio.create_task(_Operator(options).run())
     running = asyncio.get_running_loop()
-    for told in (signal.SIGTERM, signal.SIGINT):
-        running.add_signal_handler(told, operating.cancel)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        running.add_signal_handler(signal_number, operating.cancel)
     try:
         await operating
     except asyncio.CancelledError:
         _log.info("stopped")
         return EXIT_OK
-    except ExceptionGroup:
+    except LeaseLostError:
+        pass  # it is in the log. Whoever started us starts us again
+    except NotStoppedError as error:
+        _log.error("ended", detail=str(error))
+        log.flush()
+        os._exit(EXIT_FAILED)  # what did not stop would be waited for
+    except (ApiError, OSError):
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is: it ends only when told to
         _log.exception("ended")
-    return EXIT_FAILED  # it ends only when told to
+    return EXIT_FAILED
 
 
 class _Operator:
@@ -88,19 +95,22 @@ class _Operator:
 
     def __init__(self, options: OperateOptions) -> None:
         self._options = options
-        self._namespaces: tuple[str | None, ...] = options.namespaces or (None,)
         self._store = Store()
-        self._queue = Queue()
+        self._queue = Queue(_WORKERS_OF_A_NAMESPACE)
         self._election: Election | None = None
         self._election_cluster = Cluster()  # with no other user: a renewal waits for no connection
         self._cluster = Cluster(self._may_write)
         self._working = False
         self._failures: dict[Key, int] = {}
-        self._list_again = asyncio.Event()
-        self._filled_at: float | None = None  # monotonic seconds
-        self._refused: dict[_Scope, str] = {}  # what may not be listed (403), or is none (404), and why
         self._watches = Watches(options.namespaces, self._observe, self._watch_anew)
-        self._blind_since: float | None = None
+        self._lists = Lists(
+            self._cluster,
+            self._store,
+            options.namespaces,
+            found=self._enqueue,
+            went_back=self._watches.begin_anew,
+        )
+        self._pulse = Pulse()
 
     async def run(self) -> None:
         """Operate until cancelled. Raises ApiError, or OSError for the admin port, where it cannot begin."""
@@ -109,140 +119,68 @@ class _Operator:
             await self._election_cluster.connect()
             self._election = Election(self._election_cluster, self._lease_namespace(), OPERATOR, _identity())
         metrics.watch(lambda: self._queue.depth, lambda: self._working)
-        with Watchdog() as self._watchdog:
-            pages = await self._start_admin()
-            try:
-                await self._operate()
-            finally:
-                if pages is not None:
-                    await pages.cleanup()
-                await self._cluster.close()
-                await self._election_cluster.close()
-
-    async def _operate(self) -> None:
+        pages = await self._start_admin()
         self._watches.start()
         try:
-            async with Pods() as pods, asyncio.TaskGroup() as tasks:
-                live = Live(self._cluster, self._store, pods)
-                reconciler = Reconciler(self._cluster, self._store, live, self._options.gateways)
-                await self._fill()
-                tasks.create_task(self._look_again_and_again())
-                tasks.create_task(self._ask_again_for_what_was_refused())
-
-                async def work() -> None:
-                    await self._work(reconciler, live)
-
-                await (work() if self._election is None else self._election.run(work))
+            await self._operate()
         finally:
+            if pages is not None:
+                await pages.cleanup()
             await self._watches.stop()
+            await self._cluster.close()
+            await self._election_cluster.close()
+
+    async def _operate(self) -> None:
+        """Fill the store, and keep it right; work when it is our turn."""
+        beside = [asyncio.create_task(self._pulse.run())]
+        try:
+            await self._lists.fill()
+            _log.info("ready", gateways=len(self._store.keys()), objects=len(self._store))
+            beside.append(asyncio.create_task(self._lists.run()))
+            beside.append(asyncio.create_task(self._work_when_it_is_our_turn()))
+            ended, _ = await asyncio.wait(beside, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _work_when_it_is_our_turn(self) -> None:
+        await (self._work() if self._election is None else self._election.run(self._work))
 
     # --- what there is
 
     def _observe(self, kind: kinds.Kind, event: str | None, body: Manifest) -> None:
         """Take news of a watch."""
         if event is None:
-            self._list_again.set()  # a stream began anew: what ended meanwhile, it does not tell
+            self._lists.ask_soon()  # a stream began anew: what ended meanwhile, it does not tell
         concerned = self._store.drop(kind, body) if event == "DELETED" else self._store.put(kind, body)
         self._enqueue(concerned, after=0 if kind == kinds.INBOUND_SMTP else _SETTLE_SECONDS)
 
     def _watch_anew(self) -> None:
         metrics.watch_restarts.inc()
-        self._list_again.set()
+        self._lists.ask_soon()
 
     def _enqueue(self, keys: set[Key], after: float = 0) -> None:
         if self._working:  # else all are looked at when our turn begins
             self._queue.add_all(keys, after=after)
-
-    async def _fill(self) -> None:
-        """List everything, for as long as it takes until the API server answers.
-
-        What it refuses is tried again too, though not for ever: while it starts it refuses what is granted.
-        """
-        for attempt, pause in enumerate(chain(_LIST_RETRIES, repeat(_LIST_RETRIES[-1]))):
-            try:
-                await self._list_everything()
-            except ApiError as error:
-                _log.warning("nothing can be listed yet", seconds=pause, detail=str(error))
-            else:
-                if not self._refused or attempt >= len(_LIST_RETRIES):
-                    break
-            await asyncio.sleep(pause)
-        for scope, why in self._refused.items():
-            _say_refused(scope, why)
-        self._filled_at = time.monotonic()
-        _log.info("ready", gateways=len(self._store.keys()), objects=len(self._store))
-
-    async def _look_again_and_again(self) -> None:
-        """List everything every ten minutes, and soon after a watch began anew; look at all gateways then."""
-        while True:
-            await asyncio.sleep(_RELIST_SECONDS)
-            rest = random.uniform(0.9, 1.1) * _RESYNC_SECONDS - _RELIST_SECONDS  # noqa: S311 - so that replicas differ
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(rest):
-                    await self._list_again.wait()
-            self._list_again.clear()
-            try:
-                await self._list_everything()
-            except ApiError as error:
-                _log.warning("a list failed", detail=str(error))
-                self._list_again.set()
-            else:
-                self._filled_at = time.monotonic()
-                self._enqueue(set(self._store.keys()))
-
-    async def _ask_again_for_what_was_refused(self) -> None:
-        """List what could not be listed: nobody tells when a Role is there, or the definition of InboundSmtps."""
-        while True:
-            await asyncio.sleep(_RELIST_SECONDS)
-            for kind, namespace in tuple(self._refused):
-                with contextlib.suppress(ApiError):
-                    self._enqueue(await self._list(kind, namespace))
-
-    async def _list_everything(self) -> None:
-        for kind in kinds.WATCHED:
-            for namespace in self._namespaces:
-                self._enqueue(await self._list(kind, namespace))
-        self._store.forget_the_gone()
-
-    async def _list(self, kind: kinds.Kind, namespace: str | None) -> set[Key]:
-        before = self._store.snapshot(kind, namespace)
-        listed: set[str] = set()
-        concerned: set[Key] = set()
-        try:
-            async for body in self._cluster.every(kind, namespace):
-                listed.add(f"{body['metadata']['namespace']}/{body['metadata']['name']}")
-                concerned |= self._store.put(kind, body)
-        except ApiError as error:
-            if error.status not in (403, 404):
-                raise
-            if self._filled_at is not None and (kind, namespace) not in self._refused:
-                _say_refused((kind, namespace), str(error))
-            self._refused[kind, namespace] = str(error)
-            if error.status == 403:  # which says nothing of what there is
-                return concerned
-        else:
-            self._refused.pop((kind, namespace), None)
-        return concerned | self._store.only(kind, listed, before)
 
     # --- our turn
 
     def _may_write(self) -> bool:
         return self._election is None or self._election.may_write()
 
-    async def _work(self, reconciler: Reconciler, live: Live) -> None:
+    async def _work(self) -> None:
         """Look at every gateway, and then at those that something happened to, until cancelled."""
-        self._working = True
-        try:
+        async with Pods() as pods, asyncio.TaskGroup() as workers:
+            poller = Poller(pods.ask, in_events(self._cluster), self._enqueue)
+            reconciler = Reconciler(self._cluster, self._store, poller, self._gateway_options())
+            self._working = True
             self._queue.add_all(self._store.keys())
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(_WORKERS):
-                    workers.create_task(self._worker(reconciler))
-        finally:
-            self._working = False
-            self._queue.clear()
-            self._failures.clear()
-            live.clear()
-            metrics.forget_all()
+            workers.create_task(poller.run())
+            for _ in range(_WORKERS):
+                workers.create_task(self._worker(reconciler))
 
     async def _worker(self, reconciler: Reconciler) -> None:
         while True:
@@ -289,41 +227,22 @@ class _Operator:
         pause = min(longest, first * 2.0 ** min(failures - 1, 16))
         return pause * random.uniform(0.8, 1.2)  # noqa: S311 - so that those that failed together come apart
 
-    # --- health
+    # --- around it
 
     async def _start_admin(self) -> web.Running | None:
         if self._options.admin is None:
             return None
-        return await web.start(admin.pages(self._why_not_alive, self._why_not_ready), *self._options.admin)
+        clusters = (self._cluster, self._election_cluster)
+        health = Health(self._pulse, self._queue, self._lists, self._watches, *clusters)
+        return await web.start(admin.pages(health.why_not_alive, health.why_not_ready), *self._options.admin)
 
-    def _why_not_alive(self) -> str:
-        """Say what hangs: each of these ends only by a new process."""
-        now = time.monotonic()
-        if self._queue.longest_work() > _LONGEST_WORK:
-            return "a worker hangs"
-        if self._filled_at is not None and now - self._filled_at > 2 * _RESYNC_SECONDS + _LONGEST_WORK:
-            return "nothing was listed for too long"
-        self._blind_since = None if self._watches.running else self._blind_since or now
-        if self._blind_since is not None and now - self._blind_since > _LONGEST_BLINDNESS:
-            return "no watches"
-        return ""
-
-    def _why_not_ready(self) -> str:
-        if self._filled_at is None:
-            return "starting"
-        if not (self._cluster.answers and self._election_cluster.answers):
-            return "the API server does not answer"
-        return "" if self._watches.running else "watches begin anew"
+    def _gateway_options(self) -> Options:
+        return replace(self._options.gateways, instance=f"{self._lease_namespace()}/{OPERATOR}")
 
     def _lease_namespace(self) -> str:
         if self._options.lease_namespace is not None:
             return self._options.lease_namespace
         return _NAMESPACE_FILE.read_text().strip() if _NAMESPACE_FILE.exists() else "default"
-
-
-def _say_refused(scope: _Scope, why: str) -> None:
-    kind, namespace = scope
-    _log.error("cannot be listed", kind=kind.plural, namespace=namespace or "", detail=why)
 
 
 def _identity() -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
-from mailport.cidr import AddressSet
-from mailport.model import AccessPolicy
+from mailport.address.ip_ranges import AddressSet, without_nat64
+from mailport.contract.model import AccessPolicy
 
-_INTERFACE_BITS = (1 << 64) - 1  # of an IPv6 address (RFC 4291 §2.5.1)
+_SUBNET_OCTETS = 8  # of an IPv6 address; the others name an interface (RFC 4291 §2.5.1)
 
 
 class AccessList:
@@ -20,13 +20,15 @@ class AccessList:
         self._listed = AddressSet(addresses)
 
     def admits(self, client: IPv4Address | IPv6Address) -> bool:
-        """Whether this client, its address being `cidr.canonical`, may connect."""
+        """Whether a client with this address, which is `ip_ranges.canonical`, may connect."""
         return (client in self._listed) is self._listed_are_admitted
 
 
-def client_key(client: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return what is counted as one client: an IPv4 address, or the first address of an IPv6 /64.
+def client_key(client: IPv4Address | IPv6Address) -> bytes:
+    """Return what is counted as one client: the octets of an IPv4 address, or those of an IPv6 /64.
 
-    A /64 is the least that a network gives to one customer (RFC 6177), who can then use all of its addresses.
+    A /64 is one subnet (RFC 4291 §2.5.1), and whoever has one can connect from all of its addresses. But behind NAT64
+    each address is another client's: a client there is its IPv4 address.
     """
-    return client if client.version == 4 else IPv6Address(int(client) & ~_INTERFACE_BITS)
+    client = without_nat64(client)
+    return client.packed if client.version == 4 else client.packed[:_SUBNET_OCTETS]

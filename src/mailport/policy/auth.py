@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mailport.address import Address
-from mailport.model import AuthMode
+from mailport.address.mail_address import Address
+from mailport.contract.model import AuthMode
 from mailport.policy import replies
 from mailport.policy.replies import Reply
 
@@ -17,7 +17,7 @@ class AuthFacts(NamedTuple):
 
     mode: AuthMode
     encrypted: bool
-    greeted: bool  # EHLO has been said, since TLS began too
+    greeted: bool  # EHLO or HELO has been said, after STARTTLS once more
     authenticated: bool
     in_transaction: bool
     failures: int  # in this session
@@ -30,36 +30,36 @@ def offered(mode: AuthMode, *, encrypted: bool) -> bool:
 
 
 def available(facts: AuthFacts) -> Reply | None:
-    """Mode Never: there is no AUTH, for nobody."""
+    """Mode Never: there is no AUTH on this listener."""
     return replies.AUTH_DISABLED if facts.mode is AuthMode.NEVER else None
 
 
 def greeted(facts: AuthFacts) -> Reply | None:
-    """AUTH is an extension: EHLO comes first."""
+    """EHLO comes first, as AUTH is an extension. HELO does too: cameras and printers use AUTH after it."""
     return None if facts.greeted else replies.SEND_EHLO_FIRST
 
 
 def secure_enough(facts: AuthFacts) -> Reply | None:
-    """Mode SecureOnly: a password in clear has been read by others already, but the client learns that it must not."""
+    """Mode SecureOnly: AUTH needs TLS. A password sent in clear is not checked, so that the client stops sending it."""
     return None if offered(facts.mode, encrypted=facts.encrypted) else replies.AUTH_NEEDS_TLS
 
 
 def in_sequence(facts: AuthFacts) -> Reply | None:
-    """Once a session, and outside a transaction (RFC 4954 §4)."""
+    """Once in a session, and never in a transaction (RFC 4954 §4)."""
     return replies.AUTH_NOT_NOW if facts.authenticated or facts.in_transaction else None
 
 
 def failures_left(facts: AuthFacts) -> Reply | None:
-    """The AUTH after the last allowed failure ends the session, unchecked."""
+    """The AUTH after maxAuthFailures failures ends the session; its password is not checked."""
     return replies.TOO_MANY_AUTH_FAILURES if facts.max_failures and facts.failures >= facts.max_failures else None
 
 
 ON_AUTH = (
-    available,  # 502: not here
+    available,  # 502: no AUTH on this listener
     greeted,  # 503: EHLO first
-    secure_enough,  # 538: not in clear
-    in_sequence,  # 503: not now
-    failures_left,  # 421: not you
+    secure_enough,  # 538: not without TLS
+    in_sequence,  # 503: authenticated already, or in a transaction
+    failures_left,  # 421: too many wrong passwords
 )
 
 

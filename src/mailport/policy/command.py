@@ -1,16 +1,19 @@
-"""PURE. The arguments of MAIL, RCPT and BDAT: RFC 5321 §4.1.1.2 and §4.1.1.3, RFC 3030 §2.
+"""PURE. The arguments of EHLO, MAIL, RCPT and BDAT: RFC 5321 §4.1.1.1 to §4.1.1.3, RFC 3030 §2.
 
-Three liberties, each with one meaning only, because senders take them and Postfix has always allowed them: white space
-behind the colon, a path without its angle brackets, and a source route, which is skipped (RFC 5321 appendix C).
+Three departures from that syntax are taken, as Postfix takes them, because senders use them and each can mean one thing
+only: white space behind the colon, a path without its angle brackets, and a source route, which is ignored (RFC 5321
+appendix C).
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from mailport.address import Address
+from mailport.address.mail_address import Address
+from mailport.policy import replies
 from mailport.policy.replies import Reply
 
 BAD_SENDER = Reply(501, "5.1.7", "syntax: MAIL FROM:<address>", "syntax")
@@ -20,36 +23,65 @@ UNKNOWN_PARAMETER = Reply(555, "5.5.4", "parameter not recognized", "syntax")
 
 _HOP = r'@(?:\[[^][\s<>"]*\]|[^][\s<>"@:,]+)'
 _SOURCE_ROUTE = f"{_HOP}(?:,{_HOP})*:"
-_MAILBOX = r'(?:[^\s<>"]++|"(?:[^"\\]|\\.)*+")'  # where it ends; what it may hold is address.py's
+_MAILBOX = r'(?:[^\s<>"]++|"(?:[^"\\]|\\.)*+")'  # finds where it ends; mail_address.py looks at what it holds
 _PATH = rf"[ \t]*(?:<(?:{_SOURCE_ROUTE}(?=[^>]))?({_MAILBOX}*+)>|({_MAILBOX}++))"
 _MAIL = re.compile(rf"(?i:FROM:){_PATH}((?:[ \t].*)?)")
 _RCPT = re.compile(rf"(?i:TO:){_PATH}((?:[ \t].*)?)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # of ASCII (C0 and DEL) and of Unicode (C1)
 _SPACES = re.compile(r"[ \t]+")
-_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")  # esmtp-param
-_SIZE = re.compile(r"[0-9]{1,20}")  # RFC 1870 §4
+_PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20=\x7f-\x9f]+))?")  # esmtp-param (RFC 6531 §3.3)
+_XTEXT = r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})"  # one character of it (RFC 3461 §4)
+_XTEXT_UTF8 = r"(?:[^\x00-\x20+=\x7f-\x9f]|\+[0-9A-F]{2})"  # with utf-8-addr-unitext (RFC 6533 §3)
+
+# The parameters that are known, and the form of their values. AUTH and those of DSN are accepted and ignored: nothing
+# here relies on the submitter that AUTH names, and DSN is not offered, though some use it all the same.
+_OF_MAIL = {
+    "SIZE": re.compile(r"[0-9]{1,20}"),  # RFC 1870 §3
+    "BODY": re.compile(r"(?i:7BIT|8BITMIME)"),  # RFC 6152 §2
+    "SMTPUTF8": re.compile(""),  # RFC 6531 §3.4
+    "AUTH": re.compile(rf"{_XTEXT}+"),  # RFC 4954 §5
+    "RET": re.compile(r"(?i:FULL|HDRS)"),  # RFC 3461 §4.3
+    "ENVID": re.compile(rf"{_XTEXT}+"),  # RFC 3461 §4.4
+}
+_NOTIFY_WORD = "(?:SUCCESS|FAILURE|DELAY)"
+_OF_RCPT = {
+    "NOTIFY": re.compile(rf"(?i:NEVER|{_NOTIFY_WORD}(?:,{_NOTIFY_WORD})*+)"),  # RFC 3461 §4.1
+    "ORCPT": re.compile(rf"[A-Za-z0-9!#$%&'*/?^_`{{|}}~-]+;{_XTEXT_UTF8}*+"),  # RFC 3461 §4.2
+}
 _BDAT = re.compile(rb"([0-9]{1,20})(?: +(LAST))? *", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class MailCommand:
-    """MAIL, understood."""
+    """The argument of MAIL."""
 
     sender: Address | None  # None is the null sender <>
-    size: int | None = None  # octets, as declared (RFC 1870); None when not said
+    size: int | None = None  # octets, as declared (RFC 1870); None where it was not
     body_8bitmime: bool = False  # RFC 6152
     smtputf8: bool = False  # RFC 6531 §3.4
 
 
 @dataclass(frozen=True, slots=True)
 class RcptCommand:
-    """RCPT, understood."""
+    """The argument of RCPT."""
 
     recipient: Address | None  # None is <postmaster>, without a domain (RFC 5321 §4.5.1)
 
 
-@lru_cache(maxsize=1024)  # a mailbox, and a sender's form of asking, come again and again
+def hello(argument: bytes) -> str | Reply:
+    """Parse the argument of EHLO or HELO. Any text names a host, as so few clients know their name.
+
+    What stands in logs and in Received must not pass for anything else: a name with a control character is refused.
+    """
+    if not argument:
+        return replies.NEEDS_HOSTNAME
+    name = argument.decode("utf-8", "replace")
+    return replies.BAD_HOSTNAME if _CONTROL.search(name) else name
+
+
+@lru_cache(maxsize=1024)  # the same senders and recipients come again and again
 def mail(argument: bytes, *, extended: bool = True) -> MailCommand | Reply:
-    """Read what stands behind MAIL. Without `extended` (HELO was said, not EHLO) there are no parameters."""
+    """Parse the argument of MAIL. Without `extended` (HELO was used, not EHLO) it has no parameters."""
     try:
         path, parameters = _split(_MAIL, argument)
         sender = Address.parse(path) if path else None
@@ -57,12 +89,22 @@ def mail(argument: bytes, *, extended: bool = True) -> MailCommand | Reply:
         return BAD_SENDER
     if not parameters:
         return MailCommand(sender)
-    return _with_parameters(sender, _SPACES.split(parameters)) if extended else UNKNOWN_PARAMETER
+    if not extended:
+        return UNKNOWN_PARAMETER
+    values = _values(_SPACES.split(parameters), _OF_MAIL)
+    if isinstance(values, Reply):
+        return values
+    return MailCommand(
+        sender,
+        size=int(values["SIZE"]) if "SIZE" in values else None,
+        body_8bitmime=values.get("BODY", "").upper() == "8BITMIME",
+        smtputf8="SMTPUTF8" in values,
+    )
 
 
 @lru_cache(maxsize=1024)
 def rcpt(argument: bytes, *, extended: bool = True) -> RcptCommand | Reply:
-    """Read what stands behind RCPT. None of the extensions that we offer has a parameter here."""
+    """Parse the argument of RCPT. Without `extended` (HELO was used, not EHLO) it has no parameters."""
     try:
         path, parameters = _split(_RCPT, argument)
         recipient = None if path.lower() == "postmaster" else Address.parse(path)
@@ -70,12 +112,14 @@ def rcpt(argument: bytes, *, extended: bool = True) -> RcptCommand | Reply:
         return BAD_RECIPIENT
     if not parameters:
         return RcptCommand(recipient)
-    malformed = extended and not all(map(_PARAMETER.fullmatch, _SPACES.split(parameters)))
-    return BAD_PARAMETER if malformed else UNKNOWN_PARAMETER
+    if not extended:
+        return UNKNOWN_PARAMETER
+    values = _values(_SPACES.split(parameters), _OF_RCPT)
+    return values if isinstance(values, Reply) else RcptCommand(recipient)
 
 
 def bdat(argument: bytes) -> tuple[int | None, bool]:
-    """Read what stands behind BDAT: the chunk's octets, None where that is no number, and whether it is the last."""
+    """Parse the argument of BDAT: octets of the chunk, None where that is no number, and whether it is the last."""
     match = _BDAT.fullmatch(argument)
     return (int(match[1]), match[2] is not None) if match else (None, False)
 
@@ -89,24 +133,18 @@ def _split(command: re.Pattern[str], argument: bytes) -> tuple[str, str]:
     return in_brackets if bare is None else bare, parameters.strip(" \t")
 
 
-def _with_parameters(sender: Address | None, words: list[str]) -> MailCommand | Reply:
-    """Read MAIL's parameters, each of which may stand there once."""
-    size, body_8bitmime, smtputf8 = None, False, False
-    seen = set()
+def _values(words: list[str], known: Mapping[str, re.Pattern[str]]) -> dict[str, str] | Reply:
+    """Parse parameters, each of which may be given once; return their values by keyword, "" for those without one."""
+    values: dict[str, str] = {}
     for word in words:
         match = _PARAMETER.fullmatch(word)
-        if match is None or match[1].upper() in seen:
+        if match is None:
             return BAD_PARAMETER
-        keyword, value = match[1].upper(), match[2]
-        seen.add(keyword)
-        if keyword == "SIZE" and value is not None and _SIZE.fullmatch(value):
-            size = int(value)
-        elif keyword == "BODY" and value is not None and value.upper() in {"7BIT", "8BITMIME"}:
-            body_8bitmime = value.upper() == "8BITMIME"
-        elif keyword == "SMTPUTF8" and value is None:
-            smtputf8 = True
-        elif keyword == "AUTH" and value is not None:
-            pass  # RFC 4954 §5: whom the client vouches for. Nobody here relies on that
-        else:
-            return BAD_PARAMETER if keyword in {"SIZE", "BODY", "SMTPUTF8", "AUTH"} else UNKNOWN_PARAMETER
-    return MailCommand(sender, size, body_8bitmime, smtputf8)
+        keyword, value = match[1].upper(), match[2] or ""
+        form = known.get(keyword)
+        if form is None:
+            return UNKNOWN_PARAMETER
+        if keyword in values or not form.fullmatch(value):
+            return BAD_PARAMETER
+        values[keyword] = value
+    return values

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from mailport.contract.model import BareNewlines
 from mailport.policy import replies
 from mailport.policy.replies import Reply
 
-GRACE_SECONDS = 30.0  # of reading before minDataRate counts: TCP needs to get up to speed
+GRACE_SECONDS = 30.0  # of reading before minDataRate is applied: a TCP connection starts slowly
 MAX_LINE = 512  # octets with CRLF (RFC 5321 §4.5.3.1.4)
 MAX_MAIL_LINE = (
     2048  # MAIL and RCPT: what SIZE, BODY, AUTH and SMTPUTF8 add to it (RFC 1870, 6152, 4954, 6531) and more
 )
-MAX_AUTH_LINE = 12_288  # RFC 4954 §4, for AUTH and what continues it
+MAX_AUTH_LINE = 12_288  # enough for all mechanisms in use (RFC 4954 §4): for responses, and here for AUTH itself too
 _NOT_SMTP = (b"GET ", b"POST ", b"HEAD ", b"CONNECT ", b"HOST:")
 
 
@@ -47,11 +48,18 @@ def line_too_long(verb: bytes, length: int) -> Reply | None:
     return replies.LINE_TOO_LONG
 
 
+def line_ending(line: bytes, bare_newlines: BareNewlines) -> Reply | None:
+    """Refuse a line that ends in LF alone, where bareNewlines is Reject (RFC 5321 §2.3.8). Else LF ends a line too."""
+    if line.endswith(b"\r\n") or bare_newlines is not BareNewlines.REJECT:
+        return None
+    return replies.LINE_WITHOUT_CR
+
+
 def is_not_smtp(line: bytes) -> bool:
-    """Whether a command line is a web browser's: a page may make one talk to a mail port (cross-protocol attacks)."""
+    """Whether a command line is HTTP: a web page can make a browser send one to a mail port (cross-protocol attack)."""
     return line[:8].upper().startswith(_NOT_SMTP)
 
 
 def too_slow(octets: int, reading_seconds: float, min_rate: int) -> bool:
-    """Whether message data has come slower than `min_rate` octets a second on average; counts only while we read."""
+    """Whether message data came slower than `min_rate` octets a second on average over the seconds spent reading it."""
     return bool(min_rate) and reading_seconds > GRACE_SECONDS and octets < min_rate * reading_seconds

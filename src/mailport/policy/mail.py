@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mailport.address import Address
+from mailport.address.mail_address import Address
 from mailport.policy import replies
 from mailport.policy.replies import Reply
 
@@ -23,19 +23,19 @@ class MailFacts(NamedTuple):
 
 
 def authenticated_where_required(facts: MailFacts) -> Reply | None:
-    """RFC 4954 §6: 530."""
+    """The listener's auth.required: 530 (RFC 4954 §6)."""
     return replies.AUTH_REQUIRED if facts.auth_required and facts.user is None else None
 
 
 def ascii_without_smtputf8(facts: MailFacts) -> Reply | None:
-    """RFC 6531 §3.5: 553 5.6.7."""
+    """RFC 6531 §3.5: 550 to MAIL, where it is 553 to RCPT."""
     if facts.sender is None or facts.smtputf8 or facts.sender.is_ascii:
         return None
-    return replies.NEEDS_SMTPUTF8
+    return replies.SENDER_NEEDS_SMTPUTF8
 
 
 def sender_is_the_users_own(facts: MailFacts) -> Reply | None:
-    """auth.senderMatch User: one's own name, or <> for notifications (RFC 6409 §6.1)."""
+    """auth.senderMatch User: only the user's own address, which RFC 6409 §6.1 allows to ask for, or <> (bounces)."""
     if not facts.must_own or facts.sender is None:
         return None
     own, sender = facts.owned, facts.sender
@@ -45,13 +45,13 @@ def sender_is_the_users_own(facts: MailFacts) -> Reply | None:
 
 
 def declared_size_fits(facts: MailFacts) -> Reply | None:
-    """RFC 1870 §6.1: 552 before a single octet of it is sent."""
+    """RFC 1870 §6.1: 552 to the declared size, before any of the message is sent."""
     return replies.SIZE_DECLARED if facts.size_limit and (facts.size or 0) > facts.size_limit else None
 
 
 ON_MAIL = (
-    authenticated_where_required,  # who are you
-    ascii_without_smtputf8,  # can the address travel at all
-    sender_is_the_users_own,  # is it yours to use
-    declared_size_fits,  # last: the only one that another message would pass
+    authenticated_where_required,  # 530: log in first
+    ascii_without_smtputf8,  # 550: the address cannot be written without SMTPUTF8
+    sender_is_the_users_own,  # 553: another's address
+    declared_size_fits,  # 552, last: with the same sender a smaller message would be taken
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mailport.address import Address
+from mailport.address.mail_address import Address
 from mailport.policy import replies
 from mailport.policy.replies import Reply
 
@@ -14,7 +14,8 @@ class RouteFacts(NamedTuple):
 
     number: int  # in the order of the document
     authenticated_only: bool  # clients: Authenticated
-    relays: bool  # to another mail server, which may read more into a local part than we do
+    relays: bool  # to another mail server, to which `%`, `!` and the like in a local part may mean a route
+    refuses: bool = False  # `refuse`: every recipient is refused
 
 
 class RcptFacts(NamedTuple):
@@ -31,7 +32,7 @@ class RcptFacts(NamedTuple):
 
 
 def address_is_safe(facts: RcptFacts) -> Reply | None:
-    """`user%other@here` and its like have made open relays of mail servers behind a gateway."""
+    """A mail server behind a gateway may take `user%other@here` for an order to relay to `other`."""
     if facts.authenticated or facts.route is None or not facts.route.relays:
         return None
     return replies.UNSAFE_ADDRESS if _is_unsafe(facts.recipient.local) else None
@@ -42,8 +43,8 @@ def _is_unsafe(local: str) -> bool:
 
 
 def ascii_without_smtputf8(facts: RcptFacts) -> Reply | None:
-    """RFC 6531 §3.5: 553 5.6.7."""
-    return None if facts.smtputf8 or facts.recipient.is_ascii else replies.NEEDS_SMTPUTF8
+    """RFC 6531 §3.5: 553 to RCPT, where it is 550 to MAIL."""
+    return None if facts.smtputf8 or facts.recipient.is_ascii else replies.RECIPIENT_NEEDS_SMTPUTF8
 
 
 def within_recipient_limit(facts: RcptFacts) -> Reply | None:
@@ -53,7 +54,7 @@ def within_recipient_limit(facts: RcptFacts) -> Reply | None:
 
 
 def has_route(facts: RcptFacts) -> Reply | None:
-    """Never an open relay. A domain that is ours hears that the mailbox is unknown, any other that we do not relay."""
+    """Never an open relay. In a domain of ours the mailbox is unknown; to any other domain relaying is denied."""
     if facts.route is not None:
         return None
     return replies.NO_SUCH_RECIPIENT if facts.hosted else replies.RELAY_DENIED
@@ -66,17 +67,21 @@ def authenticated_where_route_says_so(facts: RcptFacts) -> Reply | None:
 
 
 def same_route_as_first(facts: RcptFacts) -> Reply | None:
-    """One destination a transaction has one outcome. A mail server repeats a 452 by itself; a mail program does not."""
-    if facts.authenticated or facts.first_route is None or facts.route is None:
+    """One route a transaction, unless authenticated: one destination has one outcome.
+
+    A mail server sends a recipient that got 452 in another transaction, by itself. A mail program does not. A route
+    that refuses every recipient needs no transaction of its own.
+    """
+    if facts.authenticated or facts.first_route is None or facts.route is None or facts.route.refuses:
         return None
     return None if facts.route.number == facts.first_route else replies.OTHER_ROUTE
 
 
 ON_RCPT = (
-    address_is_safe,  # 553 before it can reach another server
-    ascii_without_smtputf8,  # 553: it could not be handed on
-    within_recipient_limit,  # 452 before any refusal for good
-    has_route,  # never an open relay
-    authenticated_where_route_says_so,  # relaying is for those who proved who they are
-    same_route_as_first,  # one destination a transaction
+    address_is_safe,  # 553: another server could take it for a route
+    ascii_without_smtputf8,  # 553: the address cannot be written without SMTPUTF8
+    within_recipient_limit,  # 452, before any refusal that is permanent
+    has_route,  # 550: never an open relay
+    authenticated_where_route_says_so,  # 550: this route is for authenticated clients
+    same_route_as_first,  # 452: one route a transaction
 )

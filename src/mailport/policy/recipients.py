@@ -6,22 +6,31 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from mailport.address import Address
-from mailport.model import Route
-from mailport.pattern import Pattern, parse_pattern
+from mailport.address.mail_address import Address
+from mailport.address.pattern import Pattern, parse_pattern
+from mailport.contract.model import Clients, Route
 
 _NO_ROUTE = 1 << 30  # behind every other
+POSTMASTER = "postmaster"  # in any case of letters (RFC 5321 §4.5.1)
 
 
 class Router:
     """The recipients of all routes, made ready so that an address meets only the few patterns that may match it."""
 
-    def __init__(self, routes: Iterable[Route]) -> None:
+    def __init__(self, routes: Iterable[Route], *, hostname: str, postmaster: Address) -> None:
         """Compile the patterns. ValueError where one is none, which validation has said before."""
+        self._postmaster = postmaster
+        self._hostname = hostname.lower()  # ASCII: the model takes A-labels only
         self._plain: dict[str, int] = {}  # `anna@example.org`, `*@example.org`, `*@*` -> the first route that has it
         self._hosted: set[str] = set()
+        self._for_anyone: set[int] = set()  # routes that take mail from everybody
+        self._for_authenticated: set[int] = set()  # and from those who have authenticated
         globs: list[tuple[int, Pattern]] = []
         for index, route in enumerate(routes):
+            if route.deliver.refuse is None:
+                self._for_authenticated.add(index)
+                if route.clients is Clients.ANYONE:
+                    self._for_anyone.add(index)
             for pattern in map(parse_pattern, route.recipients):
                 if not pattern.has_wildcard_domain:
                     self._hosted.add(pattern.domain)
@@ -30,6 +39,22 @@ class Router:
                 else:
                     globs.append((index, pattern))
         self._globs = _by_parent(globs)
+
+    def resolve(self, recipient: Address | None, *, authenticated: bool) -> tuple[Address, int | None]:
+        """Return the address that RCPT means, and the index of its route; None stands for `<postmaster>`.
+
+        `<postmaster>` is spec.postmaster. So is postmaster@ each domain that a pattern names without wildcard, and
+        postmaster@ spec.hostname, where no route takes that address itself from this client (RFC 5321 §4.5.1).
+        """
+        if recipient is None:
+            return self._postmaster, self.match(self._postmaster)
+        index = self.match(recipient)
+        if recipient.local_key != POSTMASTER or not self._serves(recipient.domain_key):
+            return recipient, index
+        taking = self._for_authenticated if authenticated else self._for_anyone
+        if index not in taking and (instead := self.match(self._postmaster)) in taking:
+            return self._postmaster, instead
+        return recipient, index
 
     def match(self, address: Address) -> int | None:
         """Return the index of the first route with a pattern that matches, whatever its `clients`."""
@@ -48,6 +73,9 @@ class Router:
     def hosts(self, domain_key: str) -> bool:
         """Whether a pattern has this very domain, without wildcard: then an unknown mailbox is ours to deny."""
         return domain_key in self._hosted
+
+    def _serves(self, domain_key: str) -> bool:
+        return domain_key in self._hosted or domain_key == self._hostname
 
 
 def _by_parent(patterns: list[tuple[int, Pattern]]) -> dict[str, list[tuple[int, re.Pattern[str]]]]:

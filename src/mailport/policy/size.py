@@ -13,7 +13,7 @@ def enforced(advertised: int, enforce: bool) -> int:
 def drop_limit(limit: int) -> int:
     """Return how much of a message that is too large is read and dropped before the connection ends.
 
-    Dropping lets the client hear its 552 and go on. Four times the limit is a sender that misjudged; more is one that
-    does not listen.
+    A client whose message is read to its end gets its 552, and the session goes on. That is worth four times the limit;
+    a client that sends more is cut off.
     """
     return max(4 * limit, _MIN_DROP)

@@ -1,0 +1,1 @@
+"""Mail addresses, patterns of them, and ranges of IP addresses. All of it is pure."""

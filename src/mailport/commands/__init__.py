@@ -1,0 +1,1 @@
+"""The commands of `mailport`, one file each."""

@@ -1,0 +1,137 @@
+"""`mailport serve`: serve an InboundSmtp document on this machine, or in its pod."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mailport.commands.options import (
+    Commands,
+    add_command,
+    add_files,
+    add_outward,
+    add_references,
+    host_and_port,
+    switched_on,
+)
+from mailport.contract import quantity
+
+
+def add(commands: Commands) -> None:
+    """Describe the command and its options."""
+    parser = add_command(
+        commands,
+        "serve",
+        "serve an InboundSmtp document",
+        "mailport serve -f examples/local.yaml --dev",
+    )
+    add_files(
+        parser,
+        "an InboundSmtp, and the Secrets and ConfigMaps it refers to; may be given several times, and - is stdin",
+    )
+    add = parser.add_argument
+    add_references(parser)
+    add(
+        "--data",
+        metavar="DIR",
+        type=Path,
+        default=Path(os.environ.get("MAILPORT_DATA", "var")),
+        help="mailboxes are made in DIR/mail (default: ./var)",
+    )
+    add(
+        "--admin",
+        metavar="HOST:PORT",
+        type=host_and_port,
+        default=os.environ.get("MAILPORT_ADMIN"),
+        help="serve /livez, /readyz, /metrics and /status there (default: nowhere)",
+    )
+    add(
+        "--dev",
+        action="store_true",
+        default=switched_on("MAILPORT_DEV"),
+        help="make what is missing in DIR/dev: a self-signed certificate, and a user whose password is printed once",
+    )
+    add(
+        "--shutdown-delay",
+        metavar="SECONDS",
+        type=_seconds,
+        default=os.environ.get("MAILPORT_SHUTDOWN_DELAY", "0"),
+        help="after SIGTERM serve on for so long, not ready, while load balancers notice (default: 0)",
+    )
+    add(
+        "--scratch",
+        metavar="DIR",
+        type=Path,
+        default=os.environ.get("MAILPORT_SCRATCH") or None,
+        help="messages that memory has no room for lie there while they come in (default: the system's)",
+    )
+    add(
+        "--scratch-limit",
+        metavar="SIZE",
+        type=_size,
+        default=os.environ.get("MAILPORT_SCRATCH_LIMIT", "0"),
+        help="what they may take there together, such as 900Mi; past it, mail is 452 (default: nine tenths of the "
+        "document's spec.pod.scratchSize)",
+    )
+    add(
+        "--mailbox-limit",
+        metavar="SIZE",
+        type=_size,
+        default=os.environ.get("MAILPORT_MAILBOX_LIMIT", "0"),
+        help="what DIR/mail/default may hold, the mailboxes without a claimName; likewise (default: 0, no limit)",
+    )
+    add(
+        "--mounted",
+        metavar="NAME,…",
+        type=_names,
+        default=os.environ.get("MAILPORT_MOUNTED"),
+        help="Secrets and ConfigMaps that this pod mounts: any other one a document names has to wait for a new pod",
+    )
+    add_outward(parser)
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; return its exit status."""
+    from mailport.listener.lifecycle import ServeOptions, serve  # noqa: PLC0415 - the other commands start without it
+
+    return serve(
+        ServeOptions(
+            files=tuple(options.file),
+            secrets=tuple(options.secrets),
+            config_maps=tuple(options.configmaps),
+            data=options.data,
+            admin=options.admin,
+            dev=options.dev,
+            shutdown_delay=options.shutdown_delay,
+            mounted=options.mounted,
+            scratch=options.scratch,
+            scratch_limit=options.scratch_limit,
+            mailbox_limit=options.mailbox_limit,
+            local_destinations=options.allow_local_destinations,
+            denied_destinations=options.deny_destinations,
+            in_pod="KUBERNETES_SERVICE_HOST" in os.environ,
+        )
+    )
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name for name in text.replace(",", " ").split() if name)
+
+
+def _size(text: str) -> int:
+    try:
+        return quantity.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= 300:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0 to 300")
+    return seconds

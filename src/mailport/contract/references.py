@@ -1,0 +1,71 @@
+"""PURE. Which keys of which Secrets and ConfigMaps a spec refers to, and where it does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from mailport.contract.model import CaKind, Deliver, Spec
+
+CERTIFICATE = ("tls.crt", "tls.key")
+LOGIN = ("username", "password")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """An object in the gateway's namespace, and those of its keys that may be read; not each has to exist."""
+
+    kind: Literal["Secret", "ConfigMap"]
+    name: str
+    keys: tuple[str, ...]
+    field: str  # the path of the reference: spec.tls.certificateRefs[0]
+    one_of: tuple[tuple[str, ...], ...] = ()  # sets of keys, one of which has to be there whole; none: all keys
+
+    def lacking(self, found: Collection[str]) -> tuple[str, ...]:
+        """Return the keys that are missing, given those that are there: of the set that is nearest to whole."""
+        lacking = [tuple(key for key in keys if key not in found) for keys in self.one_of or (self.keys,)]
+        return min(lacking, key=len)
+
+
+def references(spec: Spec) -> Iterator[Reference]:
+    """Return every reference, in the order of the document."""
+    if spec.tls is not None:
+        for index, ref in enumerate(spec.tls.certificate_refs):
+            yield Reference("Secret", ref.name, CERTIFICATE, f"spec.tls.certificateRefs[{index}]")
+    if spec.auth is not None:
+        htpasswd = spec.auth.htpasswd.secret_ref
+        yield Reference("Secret", htpasswd.name, (htpasswd.key,), "spec.auth.htpasswd.secretRef")
+    for index, route in enumerate(spec.routes):
+        yield from of_destination(route.deliver, f"spec.routes[{index}].deliver.{route.deliver.kind}")
+
+
+def of_destination(deliver: Deliver, path: str) -> Iterator[Reference]:
+    """Return what a destination refers to; `path` is its own in the document."""
+    webhook = deliver.webhook
+    if webhook is not None and webhook.signing_secret_ref is not None:
+        signing = webhook.signing_secret_ref
+        yield Reference("Secret", signing.name, (signing.key,), f"{path}.signingSecretRef")
+    for kind, keys in CREDENTIALS.items():
+        credentials = getattr(getattr(deliver, kind), "credentials_secret_ref", None)
+        if credentials is not None:
+            field, one_of = f"{path}.credentialsSecretRef", ONE_OF.get(kind, ())
+            yield Reference("Secret", credentials.name, keys, field, one_of)
+    with_tls = deliver.lmtp or deliver.smtp or deliver.webhook or deliver.s3 or deliver.nats
+    if with_tls is not None and with_tls.tls.ca_ref is not None:
+        ca = with_tls.tls.ca_ref
+        of: Literal["Secret", "ConfigMap"] = "Secret" if ca.kind is CaKind.SECRET else "ConfigMap"
+        yield Reference(of, ca.name, (ca.key,), f"{path}.tls.caRef")
+
+
+CREDENTIALS = {
+    "smtp": LOGIN,
+    "webhook": ("token", *LOGIN),
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    "nats": ("creds", "nkey", "token", *LOGIN),
+}
+ONE_OF = {
+    "webhook": (("token",), LOGIN),
+    "s3": (("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),),
+    "nats": (("creds",), ("nkey",), ("token",), LOGIN),
+}

@@ -1,0 +1,1 @@
+"""Mail to a program, by HTTP POST."""

@@ -1,0 +1,1 @@
+"""A message on its way through: its content, its header section, its trace fields, its envelope."""

@@ -1,0 +1,1 @@
+"""PURE. Whether an InboundSmtp may be served."""

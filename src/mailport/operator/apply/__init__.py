@@ -1,0 +1,1 @@
+"""Makes the children in the cluster what was rendered."""

@@ -1,0 +1,1 @@
+"""PURE. An InboundSmtp becomes the objects that serve it."""

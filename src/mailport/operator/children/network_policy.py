@@ -1,0 +1,24 @@
+"""PURE. The NetworkPolicy: only the listeners' ports and the admin port come in."""
+
+from __future__ import annotations
+
+from mailport.contract.model import InboundSmtp
+from mailport.operator import metadata
+from mailport.operator.metadata import Manifest
+
+
+def network_policy(gateway: InboundSmtp, owner_uid: str | None) -> Manifest:
+    """Return the NetworkPolicy. What goes out is not its subject: destinations are anywhere."""
+    spec = gateway.spec
+    ports = [*(listener.port for listener in spec.listeners), spec.pod.admin_port]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata.of_child(gateway, owner_uid),
+        "spec": {
+            "podSelector": {"matchLabels": metadata.selector(gateway)},
+            "policyTypes": ["Ingress"],
+            # By number, which every network plugin knows
+            "ingress": [{"ports": [{"port": port, "protocol": "TCP"} for port in ports]}],
+        },
+    }

@@ -1,0 +1,1 @@
+"""The pods of a gateway: asked what they run, and made to refresh what they mount."""

@@ -1,0 +1,1 @@
+"""The one place that opens connections outward: which addresses are allowed, pools, the breaker."""

@@ -1,0 +1,1 @@
+"""What every process of Mailport needs, the listener's and the operator's: log, event loop, HTTP pages, threads."""

@@ -1,0 +1,125 @@
+"""Which file systems are synced as a whole for a group of messages, and which are not."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from mailport.deliver import file_system
+from mailport.deliver.file_system import Mount, mount_of, why_not_as_a_whole
+from tests.deliver.conftest import Open
+from tests.disks import disk_on_a_file, needs_root, tmpfs
+from tests.tables import table
+
+CLAIM, ROOT, SCRATCH = Path("/claim"), Path("/"), Path("/scratch")
+OF_ITS_OWN = Mount("253:1", "/", "ext4")
+ELSEWHERE = {ROOT: Mount("0:99", "/", "overlay"), SCRATCH: Mount("8:1", "/var/lib/kubelet/pods/1/scratch", "ext4")}
+
+
+@pytest.mark.parametrize(
+    "mount, others, release, why_not",
+    table(
+        {
+            "a volume of its own, of ext4": (OF_ITS_OWN, ELSEWHERE, "6.1.0-18-amd64", ""),
+            "a volume of its own, of xfs": (OF_ITS_OWN._replace(kind="xfs"), ELSEWHERE, "5.8", ""),
+            "a volume of its own, of btrfs": (OF_ITS_OWN._replace(kind="btrfs"), ELSEWHERE, "6.18.44-fc", ""),
+            "a server elsewhere": (OF_ITS_OWN._replace(kind="nfs4"), ELSEWHERE, "6.1", "its file system is nfs4"),
+            "FUSE, which asks nobody": (
+                OF_ITS_OWN._replace(kind="fuseblk"),
+                ELSEWHERE,
+                "6.1",
+                "its file system is fuseblk",
+            ),
+            "a folder of the node's disk": (
+                OF_ITS_OWN._replace(root="/var/local-path/pvc-1"),
+                ELSEWHERE,
+                "6.1",
+                "it is the folder /var/local-path/pvc-1 of a larger file system",
+            ),
+            "the machine's own disk": (
+                OF_ITS_OWN,
+                {ROOT: OF_ITS_OWN},
+                "6.1",
+                "/ is on the same file system",
+            ),
+            "a subvolume of the machine's own disk": (
+                OF_ITS_OWN,
+                {ROOT: OF_ITS_OWN._replace(root="/@")},
+                "6.1",
+                "/ is on the same file system",
+            ),
+            "the disk that scratch is on": (
+                OF_ITS_OWN,
+                ELSEWHERE | {SCRATCH: OF_ITS_OWN._replace(root="/scratch")},
+                "6.1",
+                "/scratch is on the same file system",
+            ),
+            "a Linux that hides errors": (
+                OF_ITS_OWN,
+                ELSEWHERE,
+                "5.7.19-generic",
+                "syncfs of Linux 5.7.19-generic does not report errors",
+            ),
+            "something that is no Linux": (OF_ITS_OWN, ELSEWHERE, "x", "syncfs of Linux x does not report errors"),
+        }
+    ),
+)
+def test_which_are_synced_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch, mount: Mount, others: dict[Path, Mount], release: str, why_not: str
+):
+    """Only where it keeps the promise and makes nobody else wait. The mounts are given: a stand-in for /proc."""
+    mounts = others | {CLAIM: mount}
+    monkeypatch.setattr(file_system, "mount_of", lambda folder: mounts[folder])
+    monkeypatch.setattr(file_system, "_nearest", lambda folder: folder)
+
+    assert why_not_as_a_whole(CLAIM, list(others), release) == why_not
+
+
+def test_a_mount_that_cannot_be_told_is_not_synced_as_a_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A runtime that hides /proc is no reason not to start."""
+
+    def hidden(folder: Path) -> Mount:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(file_system, "mount_of", hidden)
+
+    assert why_not_as_a_whole(tmp_path, []).startswith("its file system cannot be told: ")
+
+
+def test_this_machines_own_disk(tmp_path: Path):
+    """What is below the root is on the root's file system, though it is not there yet."""
+    assert mount_of(Path("/")).root == "/"
+    assert why_not_as_a_whole(Path("/mail/default"), [Path("/")])
+
+
+@contextmanager
+def bound(source: Path, folder: Path) -> Generator[Path]:
+    folder.mkdir()
+    subprocess.run(["mount", "--bind", source, folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@needs_root
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_real_mounts(open_maildir: Open, tmp_path: Path, kind: str):
+    """As the kernel mounts them: a disk of its own, a folder of it, memory, and what a document may say."""
+    disk = tmp_path / "disk"
+    with disk_on_a_file(disk, kind):
+        assert mount_of(disk)[1:] == ("/", kind)
+        assert open_maildir(disk / "mail").commit == "VolumeSync"
+        assert open_maildir(disk / "mail", commit="FileSync").commit == "FileSync"
+        (disk / "pvc-1").mkdir()
+        with bound(disk / "pvc-1", tmp_path / "claim") as claim:
+            assert mount_of(claim) == Mount(mount_of(disk).file_system, "/pvc-1", kind)
+            assert open_maildir(claim).commit == "FileSync"
+    with tmpfs(tmp_path / "memory", "size=1m") as memory:
+        assert mount_of(memory).kind == "tmpfs"
+        assert open_maildir(memory).commit == "FileSync"

@@ -1,0 +1,157 @@
+"""What a disk holds at the moment of a 250: it is copied just then, and looked at as after a power cut."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import pytest
+
+from mailport.deliver import disk
+from mailport.deliver.destination import Receipt
+from mailport.deliver.maildir import SMALL, Maildir
+from mailport.deliver.message_file import MARK, MessageFile
+from tests.deliver.conftest import Open, deliver
+from tests.disks import disk_on_a_file, mounted_file, needs_root
+
+PEOPLE = ("anna@example.org", "bert@example.org", "carl@example.org")
+CUTS = 10  # at most, of a test; and at least a few
+
+pytestmark = [needs_root, pytest.mark.slow]
+
+
+class Torn(Exception):  # noqa: N818 - what it is
+    """A message in `new` that is not all there."""
+
+
+@dataclass
+class Disk:
+    """A disk of its own with mailboxes on it, and copies of it."""
+
+    image: Path
+    mail: Path
+    copies: list[tuple[Path, set[str]]] = field(default_factory=list)  # and the messages that were promised by then
+    promised: set[str] = field(default_factory=set)
+    quiet: Lock = field(default_factory=Lock)  # nobody writes while the disk is copied: a power cut takes no time
+
+    def copy(self) -> None:
+        """Copy what is on the disk, and not what the kernel has yet to write to it."""
+        copy = self.image.with_name(f"{len(self.copies)}-{self.image.name}")
+        subprocess.run(["cp", "--sparse=always", self.image, copy], check=True)
+        self.copies.append((copy, set(self.promised)))
+
+    def after_each_group(self, maildir: Maildir, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Copy the disk when a group is durable, before anybody hears of it and before the next one begins."""
+        commit, write_beside = maildir.groups._commit, MessageFile.write_durably
+
+        def write_while_quiet(file: MessageFile, chunks: Any) -> None:
+            with self.quiet:
+                write_beside(file, chunks)
+
+        monkeypatch.setattr(MessageFile, "write_durably", write_while_quiet)
+
+        def then_copy(group: Any) -> None:
+            commit(group)
+            new = {file.path.decode() for delivery in group.deliveries for file in delivery.files}
+            self.promised |= {path.removeprefix(f"{self.mail}/") for path in new if path}
+            if len(self.copies) < CUTS:
+                with self.quiet:
+                    self.copy()
+
+        maildir.groups._commit = then_copy  # type: ignore[method-assign]
+
+    def looked_at(self) -> Iterator[tuple[set[str], set[str]]]:
+        """Yield for each copy what was promised by then, and what is there; fail where one in `new` is torn."""
+        for copy, promised in self.copies:
+            nouuid = ",nouuid" if copy.suffix == ".xfs" else ""  # the disk that it is a copy of is mounted too
+            with mounted_file(copy, copy.with_suffix(".mounted"), f"loop{nouuid}") as folder:
+                there = [path for path in folder.rglob("*/new/*") if not path.name.endswith(MARK)]
+                for path in there:
+                    if not whole(path):
+                        raise Torn(path)
+                yield promised, {str(path.relative_to(folder)) for path in there}
+
+
+@contextmanager
+def own_disk(tmp_path: Path, kind: str) -> Iterator[Disk]:
+    with disk_on_a_file(tmp_path / "mail", kind) as image:
+        yield Disk(image, tmp_path / "mail")
+
+
+def content(chance: random.Random) -> bytes:
+    """Return a message with its own checksum: small, of several writes, or so large that it is written beside."""
+    body = (chance.randbytes(35).hex() + "\r\n").encode() * chance.choice((1, 10, 10, 5_000, SMALL // 72 + 1))
+    return b"X-Checksum: " + sha256(body.replace(b"\r\n", b"\n")).hexdigest().encode() + b"\r\n\r\n" + body
+
+
+def whole(path: Path) -> bool:
+    header, _, body = path.read_bytes().partition(b"\n\n")
+    found = re.search(rb"^X-Checksum: (\w+)$", header, re.MULTILINE)
+    return found is not None and found[1].decode() == sha256(body).hexdigest()
+
+
+async def some_mail(maildir: Maildir) -> None:
+    """Deliver by twelve sessions at once, some messages to several recipients."""
+    chance = random.Random(15)
+
+    async def session() -> None:
+        for _ in range(8):
+            recipients = chance.sample(PEOPLE, chance.choice((1, 1, 1, 3)))
+            outcomes = await deliver(maildir, *recipients, content=content(chance))
+            assert all(isinstance(outcome, Receipt) for outcome in outcomes)
+
+    await asyncio.gather(*(session() for _ in range(12)))
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+@pytest.mark.parametrize("commit", ["Auto", "FileSync"])
+async def test_what_got_its_250_survives_a_power_cut(
+    open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, commit: str
+):
+    """Whenever the power goes, each message that was promised is there, and none in `new` is torn."""
+    with own_disk(tmp_path, kind) as own:
+        maildir = open_maildir(own.mail, commit=commit)
+        assert maildir.commit == ("VolumeSync" if commit == "Auto" else "FileSync")
+        own.after_each_group(maildir, monkeypatch)
+        await some_mail(maildir)
+        await maildir.close()
+
+        for promised, there in own.looked_at():
+            assert promised <= there
+    assert len(own.copies) > 3
+    assert len(own.promised) > 3 * len(own.copies)  # groups of several
+
+
+@pytest.mark.parametrize("step", ["the files are not synced", "the folders are not synced"])
+async def test_the_power_cut_is_one(open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str):
+    """Where one of the two syncs is left out, promised messages are missing or torn: the test above would see it."""
+    skipped = 1 if step == "the files are not synced" else 0
+    syncfs, calls = disk.syncfs, iter(range(1_000_000))
+
+    def leave_one_out(fd: int) -> None:
+        if next(calls) % 2 == 1 - skipped:
+            return
+        syncfs(fd)
+
+    with own_disk(tmp_path, "ext4") as own:
+        maildir = open_maildir(own.mail)
+        await deliver(maildir, *PEOPLE)
+        monkeypatch.setattr(disk, "syncfs", leave_one_out)
+        own.after_each_group(maildir, monkeypatch)
+        await some_mail(maildir)
+        await maildir.close()
+        try:
+            lost = sum(len(promised - there) for promised, there in own.looked_at())
+        except Torn:
+            lost = 1
+
+    assert lost

@@ -1,0 +1,92 @@
+"""The compiled build, as it is in the image, does what the source does: the same tests pass with it."""
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src/mailport"
+HOOK = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]
+MODULES = ["mailport." + module.replace("/", ".") for module in HOOK["custom"]["modules"]]
+FOLDERS = ("address", "message", "policy", "listener")  # that hold the tests of these modules
+BUILT_SECONDS = 1200  # of a test that has it built first, on a machine with other work
+OF_SOURCE = "tests/listener/test_aiosmtpd.py"  # reads the source of the classes
+
+
+@pytest.mark.parametrize("module", HOOK["custom"]["modules"])
+def test_no_coroutine_is_compiled(module):
+    """In CPython each coroutine has its own exception that is being handled; with mypyc they share the thread's.
+
+    One that is suspended in `except` or `finally` leaves it to whichever runs next: a bare `raise` there raises the
+    other's.
+    """
+    tree = ast.parse((SOURCE / f"{module}.py").read_text())
+
+    assert not [node.name for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
+
+
+@pytest.mark.parametrize("module", HOOK["custom"]["modules"])
+def test_no_class_has_a_base_of_another_library(module):
+    """Its type is Any to mypyc, which lays out an instance as if there were no base.
+
+    With Session, whose base is aiosmtpd's SMTP, the garbage collection then took a pointer to code for an object.
+    """
+    tree = ast.parse((SOURCE / f"{module}.py").read_text())
+    others = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        and node.module.partition(".")[0] not in {"mailport", *sys.stdlib_module_names}
+        for alias in node.names
+    }
+    bases = {ast.unparse(base) for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for base in node.bases}
+
+    assert not bases & others
+    assert all("." not in base or base.startswith("asyncio.") for base in bases)
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """The environment in which Python takes the compiled build."""
+    folder = subprocess.run(ROOT / "tools/compiled.sh", check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    without_ours = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return without_ours | {"PYTHONPATH": folder}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(BUILT_SECONDS)
+def test_what_is_compiled(compiled):
+    """Each module that pyproject.toml names, and the source is there for tracebacks."""
+    script = "import importlib, sys\nfor name in sys.argv[1:]: print(importlib.import_module(name).__file__)"
+    ran = subprocess.run(
+        [sys.executable, "-c", script, *MODULES], env=compiled, check=True, capture_output=True, text=True
+    )
+    files = list(map(Path, ran.stdout.split()))
+
+    assert [file.suffix for file in files] == [".so"] * len(MODULES)
+    assert all(file.is_relative_to(compiled["PYTHONPATH"]) for file in files)
+    assert all(file.with_name(file.name.partition(".")[0] + ".py").exists() for file in files)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(BUILT_SECONDS)
+def test_the_same_tests_pass(compiled):
+    """All those of the folders whose modules are compiled, dialogs with a whole listener among them."""
+    command = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", f"--ignore={OF_SOURCE}"]
+    ran = subprocess.run(
+        [*command, *(f"tests/{folder}" for folder in FOLDERS)],
+        cwd=ROOT,
+        env=compiled,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout[-20_000:]
+    assert int(ran.stdout.rpartition(" passed")[0].split()[-1]) > 1000

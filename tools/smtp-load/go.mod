@@ -1,0 +1,3 @@
+module mailport.dev/tools/smtp-load
+
+go 1.26
