@@ -49,14 +49,14 @@ e2e: ## the image on a real node, brought up for it (as root; ARGS=-k… for som
 	$(BIN)/pytest tests/e2e $(ARGS)
 
 # Four workers for two cores, since most tests wait: tests/groups.py says what stays together. What measures how soon
-# Mailport answers has the machine to itself afterwards.
+# Mailport answers has the machine to itself afterwards, and so has what failed, once more.
 test: ## setup, check and every test, several at a time (WORKERS=0: one after the other)
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory check
 	@tools/suites.sh
 	@$(MAKE) --no-print-directory kube
-	$(BIN)/pytest -m "not alone" --numprocesses=$(WORKERS) --no-loadscope-reorder --max-worker-restart=0 --durations=20
-	$(BIN)/pytest -m alone
+	tools/tests.sh -m "not alone" --numprocesses=$(WORKERS) --no-loadscope-reorder --max-worker-restart=0 --durations=20
+	tools/tests.sh -m alone
 
 bench: ## Mailport beside others, in front of next hops, and with checks; 25 minutes (ARGS=--quick: 6; ARGS="--only NAME …")
 	@tools/setup.sh bench

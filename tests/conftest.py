@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -10,6 +11,7 @@ import pytest
 import uvloop
 
 from tests import groups
+from tests.once_more import OnceMore
 
 # A developer's machine may have it, a fresh one has not; where it is set, what is never flushed is not found.
 os.environ.pop("PYTHONUNBUFFERED", None)
@@ -23,6 +25,16 @@ def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[]
     """An async test runs on asyncio, and one that is marked `both_loops` on uvloop too."""
     loops = {"asyncio": asyncio.new_event_loop}
     return loops | {"uvloop": uvloop.new_event_loop} if item.get_closest_marker("both_loops") else loops
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--once-more", type=Path, metavar="FILE", help="write here which failed tests are to run again")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    file = config.getoption("once_more")
+    if file and "PYTEST_XDIST_WORKER" not in os.environ:
+        config.pluginmanager.register(OnceMore(file))
 
 
 @pytest.hookimpl(optionalhook=True)
