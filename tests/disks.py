@@ -27,6 +27,7 @@ def tmpfs(folder: Path, options: str) -> Generator[Path]:
 # What makes a file system, and mebibytes that are enough for it.
 MAKE = {
     "ext4": (256, ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]),  # not later, beside tests
+    "ext4 without a journal": (256, ["mkfs.ext4", "-q", "-F", "-O", "^has_journal"]),
     "xfs": (300, ["mkfs.xfs", "-q", "-f"]),
 }
 
@@ -38,7 +39,7 @@ def disk_on_a_file(folder: Path, kind: str, mebibytes: int = 0, *, holes: bool =
     Without `holes` the file has all its blocks from the start, as a disk has.
     """
     least, make = MAKE[kind]
-    image = folder.with_name(f"{folder.name}.{kind}")
+    image = folder.with_name(f"{folder.name}.{kind.partition(' ')[0]}")
     size = max(mebibytes, least)
     with image.open("wb") as file:
         for _ in range(0 if holes else size):
@@ -60,6 +61,17 @@ def mounted_file(image: Path, folder: Path, options: str = "loop") -> Generator[
     finally:
         if subprocess.run(["umount", folder], check=False).returncode:  # a test that failed may be writing still
             subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@contextmanager
+def bound(source: Path, folder: Path) -> Generator[Path]:
+    """Mount a folder at another place too, as the kubelet does with a folder of the node's disk."""
+    folder.mkdir()
+    subprocess.run(["mount", "--bind", source, folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def make_room(disk: Path) -> None:

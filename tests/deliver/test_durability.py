@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.disks import disk_on_a_file, needs_root
+from tests.disks import bound, disk_on_a_file, needs_root
+from tests.tables import table
 
 DELIVER = """
 import asyncio, os, sys
@@ -19,8 +20,8 @@ from mailport.contract import model
 from mailport.deliver.maildir import Maildir
 from tests.deliver.conftest import deliver
 
-async def main(mail_root, *recipients):
-    maildir = Maildir(model.Maildir(), Path(mail_root))
+async def main(commit, mail_root, *recipients):
+    maildir = Maildir(model.Maildir(commit=model.MaildirCommit(commit)), Path(mail_root))
     for _ in range(2):
         await deliver(maildir, *recipients)
         os.write(1, b"250 ")
@@ -36,8 +37,8 @@ from mailport.contract import model
 from mailport.deliver.maildir import Maildir
 from tests.deliver.conftest import deliver
 
-async def main(mail_root, *recipients):
-    maildir = Maildir(model.Maildir(), Path(mail_root))
+async def main(commit, mail_root, *recipients):
+    maildir = Maildir(model.Maildir(commit=model.MaildirCommit(commit)), Path(mail_root))
     await deliver(maildir, *sorted(set(recipients)))
     os.write(1, b"250 ")
     others = threading.Event()
@@ -56,26 +57,33 @@ async def main(mail_root, *recipients):
 
 asyncio.run(main(*sys.argv[1:]))
 """
-CALLS = "mkdir,mkdirat,fsync,fdatasync,syncfs,rename,renameat,renameat2,write"
+CALLS = "mkdir,mkdirat,fsync,fdatasync,sync_file_range,syncfs,rename,renameat,renameat2,write"
 LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (\d+)", re.MULTILINE)
 RESUMED = re.compile(r"^(\d+) +(\w+\(.*) <unfinished \.\.\.>\n((?:.*\n)*?)\1 +<\.\.\. \w+ resumed>", re.MULTILINE)
 
 
-def calls(tmp_path: Path, *recipients: str, script: str = DELIVER) -> list[str]:
+def _name(called: str, arguments: str) -> str:
+    if called != "sync_file_range":
+        return called
+    return "wait" if "SYNC_FILE_RANGE_WAIT_AFTER" in arguments else "begin"
+
+
+def calls(tmp_path: Path, *recipients: str, script: str = DELIVER, commit: str = "FileSync") -> list[str]:
     """Deliver a message twice under strace. Return what was done, in the order of its completion, one line a call.
 
-    Paths are relative to tmp_path; `250` is what the listener would say.
+    Paths are relative to tmp_path; `250` is what the listener would say; `begin` and `wait` are sync_file_range.
     """
     log = tmp_path / "strace"
     strace = [shutil.which("strace") or "strace", "-f", "-y", "-s", "4096", "-e", f"trace={CALLS}", "-o", log]
-    python = [sys.executable, "-c", script, tmp_path / "mail", *recipients]
+    python = [sys.executable, "-c", script, commit, tmp_path / "mail", *recipients]
     subprocess.run([*strace, *python], check=True, capture_output=True, cwd=Path(__file__).parent.parent.parent)
 
     text = log.read_text()
     while RESUMED.search(text):  # a call that ended in another place than it began in: where it ended counts
         text = RESUMED.sub(r"\3\1 \2", text)
     done = []
-    for name, arguments, _ in LINE.findall(text):
+    for called, arguments, _ in LINE.findall(text):
+        name = _name(called, arguments)
         where = arguments.partition(",")[0] if name == "write" else arguments  # what is written may name a path too
         paths = re.findall(rf'{tmp_path}/?([^">]*)', where)
         paths = [re.sub(r"\d+\.M\d+P\d+Q(\d+)[^/]*", r"\1", path) or "." for path in paths]  # a message is its number
@@ -138,6 +146,7 @@ def test_no_file_is_shown_before_all_are_durable(tmp_path: Path):
     ]
 
 
+WRITTEN, SHOWN = ["write"] * 5 + ["begin"] * 5, ["rename"] * 5
 TOGETHER = ("anna@example.org", "bert@example.org", "anna@example.org", "bert@example.org", "anna@example.org")
 
 
@@ -147,8 +156,8 @@ def test_a_group_is_made_durable_together(tmp_path: Path):
     together = done[done.index("250") + 1 :]
     kinds = [call.split()[0] for call in together]
 
-    assert kinds == ["write"] * 5 + ["fdatasync"] * 5 + ["rename"] * 5 + ["fsync"] * 2 + ["250"] * 5
-    assert len(set(together)) == 5 + 5 + 5 + 2 + 1
+    assert kinds == [*WRITTEN, *["fdatasync"] * 5, *SHOWN, *["fsync"] * 2, *["250"] * 5]
+    assert len(set(together)) == 5 + 5 + 5 + 5 + 2 + 1
     assert {call for call in together if call.startswith("fsync")} == {
         "fsync mail/default/example.org/anna/new",
         "fsync mail/default/example.org/bert/new",
@@ -157,13 +166,42 @@ def test_a_group_is_made_durable_together(tmp_path: Path):
 
 @needs_root
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["ext4", "xfs"])
-def test_a_group_on_a_volume_of_its_own_costs_two_syncs(tmp_path: Path, kind: str):
-    """The volume is synced when all are written and none is shown, and again when all are shown."""
+@pytest.mark.parametrize(
+    "kind, how",
+    table(
+        {
+            "ext4: written out, shown, and then synced": ("ext4", [*WRITTEN, *["wait"] * 5, *SHOWN, "syncfs"]),
+            "XFS, likewise": ("xfs", [*WRITTEN, *["wait"] * 5, *SHOWN, "syncfs"]),
+            "ext4 without a journal, which keeps no order": (
+                "ext4 without a journal",
+                [*["write"] * 5, "syncfs", *SHOWN, "syncfs"],
+            ),
+        }
+    ),
+)
+def test_a_group_on_a_volume_of_its_own(tmp_path: Path, kind: str, how: list[str]):
+    """The volume is synced as a whole, when all are shown; and before that too, unless it keeps the order."""
     with disk_on_a_file(tmp_path / "mail", kind):
-        done = calls(tmp_path, *TOGETHER, script=DELIVER_TOGETHER)
+        done = calls(tmp_path, *TOGETHER, script=DELIVER_TOGETHER, commit="Auto")
     together = done[done.index("250") + 1 :]
-    kinds = [call.split()[0] for call in together]
 
-    assert kinds == ["write"] * 5 + ["syncfs"] + ["rename"] * 5 + ["syncfs"] + ["250"] * 5
+    assert [call.split()[0] for call in together] == [*how, *["250"] * 5]
     assert {call for call in together if call.startswith("syncfs")} == {"syncfs mail/default"}
+
+
+@needs_root
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_a_group_in_a_folder_of_a_larger_file_system(tmp_path: Path, kind: str):
+    """Where that keeps the order, each folder is synced once, and no file."""
+    with disk_on_a_file(tmp_path / "disk", kind):
+        (tmp_path / "disk/local-path/mail").mkdir(parents=True)
+        with bound(tmp_path / "disk/local-path/mail", tmp_path / "mail"):
+            done = calls(tmp_path, *TOGETHER, script=DELIVER_TOGETHER, commit="Auto")
+    together = done[done.index("250") + 1 :]
+
+    assert [call.split()[0] for call in together] == [*WRITTEN, *["wait"] * 5, *SHOWN, *["fsync"] * 2, *["250"] * 5]
+    assert {call for call in together if call.startswith("fsync")} == {
+        "fsync mail/default/example.org/anna/new",
+        "fsync mail/default/example.org/bert/new",
+    }

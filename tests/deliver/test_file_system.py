@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Generator
-from contextlib import contextmanager
+import os
 from pathlib import Path
 
 import pytest
 
 from mailport.deliver import file_system
-from mailport.deliver.file_system import Mount, mount_of, why_not_as_a_whole
+from mailport.deliver.file_system import Mount, mount_of, ordered_device, why_not_as_a_whole
+from mailport.deliver.message_file import NOWHERE
 from tests.deliver.conftest import Open
-from tests.disks import disk_on_a_file, needs_root, tmpfs
+from tests.disks import bound, disk_on_a_file, needs_root, tmpfs
 from tests.tables import table
 
 CLAIM, ROOT, SCRATCH = Path("/claim"), Path("/"), Path("/scratch")
@@ -96,14 +95,62 @@ def test_this_machines_own_disk(tmp_path: Path):
     assert why_not_as_a_whole(Path("/mail/default"), [Path("/")])
 
 
-@contextmanager
-def bound(source: Path, folder: Path) -> Generator[Path]:
-    folder.mkdir()
-    subprocess.run(["mount", "--bind", source, folder], check=True)
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
+ORDERED = "rw delalloc barrier data=ordered"
+
+
+@pytest.mark.parametrize(
+    "mount, options, release, keeps_it",
+    table(
+        {
+            "ext4": (OF_ITS_OWN, ORDERED, "6.1", True),
+            "ext4 that has the octets in its journal": (OF_ITS_OWN, "rw data=journal", "6.1", True),
+            "a folder of the node's disk": (OF_ITS_OWN._replace(root="/pvc-1"), ORDERED, "6.1", True),
+            "XFS": (OF_ITS_OWN._replace(kind="xfs"), None, "6.1", True),
+            "ext4 without a journal": (OF_ITS_OWN, "rw delalloc barrier", "6.1", False),
+            "ext4 that has names before octets": (OF_ITS_OWN, "rw data=writeback", "6.1", False),
+            "ext4 with fast commits": (OF_ITS_OWN, f"{ORDERED} fast_commit", "6.1", False),
+            "ext4 that does not say": (OF_ITS_OWN, None, "6.1", False),
+            "btrfs, which notes octets late": (OF_ITS_OWN._replace(kind="btrfs"), None, "6.1", False),
+            "a server elsewhere": (OF_ITS_OWN._replace(kind="nfs4"), None, "6.1", False),
+            "a Linux that hides errors": (OF_ITS_OWN, ORDERED, "5.7.19-generic", False),
+        }
+    ),
+)
+def test_which_keep_the_order(
+    monkeypatch: pytest.MonkeyPatch, mount: Mount, options: str | None, release: str, keeps_it: bool
+):
+    """A name is never durable before its octets. Mount and options are given: a stand-in for /proc and /sys."""
+
+    def read_text(path: Path) -> str:
+        assert path == Path("/proc/fs/ext4/sda1/options")
+        if options is None:
+            raise FileNotFoundError(2, "No such file or directory")
+        return options.replace(" ", "\n")
+
+    monkeypatch.setattr(file_system, "mount_of", lambda folder: mount)
+    monkeypatch.setattr(file_system, "_nearest", lambda folder: folder)
+    monkeypatch.setattr(Path, "resolve", lambda path, strict: Path("/sys/devices/virtual/block/sda1"))
+    monkeypatch.setattr(Path, "read_text", read_text)
+
+    assert ordered_device(CLAIM, release) == (os.makedev(253, 1) if keeps_it else NOWHERE)
+
+
+@needs_root
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kind, keeps_it",
+    table({"ext4": ("ext4", True), "XFS": ("xfs", True), "no journal": ("ext4 without a journal", False)}),
+)
+def test_the_order_of_real_ones(tmp_path: Path, kind: str, keeps_it: bool):
+    """As the kernel says it, for the whole disk and for a folder of it."""
+    disk = tmp_path / "disk"
+    with disk_on_a_file(disk, kind):
+        (disk / "pvc-1").mkdir()
+        with bound(disk / "pvc-1", tmp_path / "claim") as claim:
+            device = disk.stat().st_dev if keeps_it else NOWHERE
+            assert (ordered_device(disk), ordered_device(claim), ordered_device(claim / "new")) == (device,) * 3
+    with tmpfs(tmp_path / "memory", "size=1m") as memory:
+        assert ordered_device(memory) == NOWHERE
 
 
 @needs_root

@@ -20,8 +20,8 @@ from mailport.deliver.delivery import Delivery
 from mailport.deliver.destination import Outcome, Receipt, Unavailable
 from mailport.deliver.groups import Groups, _Group
 from mailport.deliver.maildir import FEW_FILES, SMALL, Maildir
-from mailport.deliver.message_file import MessageFile
-from mailport.deliver.sync import VolumeSync
+from mailport.deliver.message_file import NOWHERE, MessageFile
+from mailport.deliver.sync import Commit, VolumeSync
 from mailport.process.threads import Helpers
 from tests.deliver.conftest import MESSAGE, deliver, files, finished, on_disk
 from tests.tables import table
@@ -206,12 +206,16 @@ async def test_a_folder_that_cannot_be_synced_fails_those_who_are_in_it(
     assert len(files(tmp_path)) == 3
 
 
+def _device(maildir: Maildir) -> int:
+    return maildir.mailboxes.root.stat().st_dev
+
+
 class _ADisk:
     """In place of a volume of its own: syncfs that fails when it is told to. No real disk fails just here."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, maildir: Maildir) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, maildir: Maildir, *, ordered: bool = False) -> None:
         self.calls, self.fails_at = 0, 0
-        maildir.groups.as_a_whole = True
+        maildir.groups.commit = Commit(as_a_whole=True, ordered=_device(maildir) if ordered else NOWHERE)
         monkeypatch.setattr(disk, "syncfs", self._syncfs)
 
     def _syncfs(self, fd: int) -> None:
@@ -221,13 +225,22 @@ class _ADisk:
             raise OSError(5, "Input/output error")
 
 
-@pytest.mark.parametrize("call", table({"when they are written": 1, "when they are shown": 2}))
+@pytest.mark.parametrize(
+    "call, ordered",
+    table(
+        {
+            "when they are written": (1, False),
+            "when they are shown": (2, False),
+            "when they are shown, where one sync is enough": (1, True),
+        }
+    ),
+)
 async def test_a_volume_that_cannot_be_synced_fails_all(
-    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, ordered: bool
 ):
     """Whose octets were lost is not said: 451 for each, and none of them is left."""
     await deliver(maildir, *PEOPLE)
-    before, volume = files(tmp_path), _ADisk(monkeypatch, maildir)
+    before, volume = files(tmp_path), _ADisk(monkeypatch, maildir, ordered=ordered)
     volume.fails_at = call
     outcomes = await together(maildir, *PEOPLE)
 
@@ -236,12 +249,39 @@ async def test_a_volume_that_cannot_be_synced_fails_all(
     assert all(isinstance(outcome, Receipt) for outcome in await together(maildir, *PEOPLE))
 
 
+@pytest.mark.parametrize("as_a_whole", table({"a volume of its own": (True,), "a folder of another": (False,)}))
+async def test_what_cannot_be_written_out_is_its_own(
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_a_whole: bool
+):
+    """Where the file system keeps the order: the disk refuses the octets of one, and the others are there."""
+    await deliver(maildir, *PEOPLE)
+    before, write_out = files(tmp_path), MessageFile.write_out
+    maildir.groups.commit = Commit(as_a_whole, _device(maildir))
+    monkeypatch.setattr(disk, "syncfs", lambda fd: None)
+
+    def fails(file: MessageFile) -> None:
+        if b"user1" in file.path:
+            raise OSError(5, "Input/output error")
+        write_out(file)
+
+    monkeypatch.setattr(MessageFile, "write_out", fails)
+    outcomes = await together(maildir, *PEOPLE)
+
+    assert [isinstance(outcome, Receipt) for outcome in outcomes] == [True, False, True, True, True]
+    assert len(files(tmp_path)) == len(before) + 4
+
+
+@pytest.mark.parametrize(
+    "ordered, syncs", table({"two syncs a group": (False, 2), "one, where it keeps the order": (True, 1)})
+)
 async def test_a_mailbox_that_lies_elsewhere_is_synced_there(
-    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ordered: bool, syncs: int
 ):
     """One of a group may be linked or mounted from another file system: then each file and folder is synced."""
     await deliver(maildir, *PEOPLE)
-    volume = _ADisk(monkeypatch, maildir)
+    volume = _ADisk(monkeypatch, maildir, ordered=ordered)
+    durable, each = [], MessageFile.sync
+    monkeypatch.setattr(MessageFile, "sync", lambda file: (durable.append(file), each(file)))
     opened, synced = MessageFile._open, []
 
     def elsewhere(file: MessageFile) -> None:
@@ -253,10 +293,10 @@ async def test_a_mailbox_that_lies_elsewhere_is_synced_there(
     whole = disk.sync_folder
     monkeypatch.setattr(disk, "sync_folder", lambda folder: (synced.append(folder), whole(folder)))
     await together(maildir, *PEOPLE)
-    assert (volume.calls, len(synced)) == (0, 5)
+    assert (volume.calls, len(synced), len(durable)) == (0, 5, 5)
 
     await together(maildir, *PEOPLE[:3])
-    assert (volume.calls, len(synced)) == (2, 5)
+    assert (volume.calls, len(synced), len(durable)) == (syncs, 5, 5)
 
 
 async def test_a_volume_is_opened_before_the_first_file_is_written(maildir: Maildir, monkeypatch: pytest.MonkeyPatch):
@@ -380,10 +420,11 @@ async def test_the_groups_of_one_claim_have_one_thread(maildir: Maildir, sizes: 
 def test_what_is_synced_in_another_way_is_no_group_of_theirs(maildir: Maildir, tmp_path: Path):
     """Nor is what lies in another claim."""
     root = maildir.mailboxes.root
-    assert Groups.of(root, as_a_whole=False) is maildir.groups
+    commit = maildir.groups.commit
+    assert Groups.of(root, commit) is maildir.groups
 
-    assert Groups.of(root, as_a_whole=True) is not maildir.groups
-    assert Groups.of(tmp_path / "other", as_a_whole=False) is not maildir.groups
+    assert Groups.of(root, Commit(not commit.as_a_whole, commit.ordered)) is not maildir.groups
+    assert Groups.of(tmp_path / "other", commit) is not maildir.groups
 
 
 @pytest.mark.parametrize("error", [IndexError, MemoryError])

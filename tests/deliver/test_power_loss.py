@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
 import subprocess
@@ -19,9 +20,11 @@ import pytest
 from mailport.deliver import disk
 from mailport.deliver.destination import Receipt
 from mailport.deliver.maildir import SMALL, Maildir
-from mailport.deliver.message_file import MARK, MessageFile
+from mailport.deliver.message_file import MARK, NOWHERE, MessageFile
+from mailport.deliver.sync import Commit
 from tests.deliver.conftest import Open, deliver
 from tests.disks import disk_on_a_file, mounted_file, needs_root
+from tests.tables import table
 
 PEOPLE = ("anna@example.org", "bert@example.org", "carl@example.org")
 CUTS = 10  # at most, of a test; and at least a few
@@ -69,6 +72,21 @@ class Disk:
 
         maildir.groups._commit = then_copy  # type: ignore[method-assign]
 
+    def before_each_sync(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Copy the disk when the names are given, and somebody else has synced a file of the same file system."""
+        syncfs = disk.syncfs
+
+        def copy_first(fd: int) -> None:
+            if len(self.copies) < CUTS:
+                with self.quiet, (self.mail / "somebody-else's").open("wb") as file:
+                    file.write(b"x")
+                    file.flush()
+                    os.fsync(file.fileno())
+                    self.copy()
+            syncfs(fd)
+
+        monkeypatch.setattr(disk, "syncfs", copy_first)
+
     def looked_at(self) -> Iterator[tuple[set[str], set[str]]]:
         """Yield for each copy what was promised by then, and what is there; fail where one in `new` is torn."""
         for copy, promised in self.copies:
@@ -113,14 +131,26 @@ async def some_mail(maildir: Maildir) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
-@pytest.mark.parametrize("commit", ["Auto", "FileSync"])
+@pytest.mark.parametrize(
+    "as_a_whole, keeps_order",
+    table(
+        {
+            "a volume of its own, one sync": (True, True),
+            "a volume of its own, two syncs": (True, False),
+            "each folder": (False, True),
+            "each file and each folder": (False, False),
+        }
+    ),
+)
 async def test_what_got_its_250_survives_a_power_cut(
-    open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, commit: str
+    open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, as_a_whole: bool, keeps_order: bool
 ):
     """Whenever the power goes, each message that was promised is there, and none in `new` is torn."""
     with own_disk(tmp_path, kind) as own:
-        maildir = open_maildir(own.mail, commit=commit)
-        assert maildir.commit == ("VolumeSync" if commit == "Auto" else "FileSync")
+        maildir = open_maildir(own.mail)
+        commit = maildir.groups.commit
+        assert commit == Commit(as_a_whole=True, ordered=own.mail.stat().st_dev)
+        maildir.groups.commit = Commit(as_a_whole, commit.ordered if keeps_order else NOWHERE)
         own.after_each_group(maildir, monkeypatch)
         await some_mail(maildir)
         await maildir.close()
@@ -131,27 +161,44 @@ async def test_what_got_its_250_survives_a_power_cut(
     assert len(own.promised) > 3 * len(own.copies)  # groups of several
 
 
-@pytest.mark.parametrize("step", ["the files are not synced", "the folders are not synced"])
-async def test_the_power_cut_is_one(open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str):
-    """Where one of the two syncs is left out, promised messages are missing or torn: the test above would see it."""
-    skipped = 1 if step == "the files are not synced" else 0
-    syncfs, calls = disk.syncfs, iter(range(1_000_000))
-
-    def leave_one_out(fd: int) -> None:
-        if next(calls) % 2 == 1 - skipped:
-            return
-        syncfs(fd)
-
+async def test_the_power_cut_is_one(open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without the sync, promised messages are missing: the test above would see it."""
     with own_disk(tmp_path, "ext4") as own:
         maildir = open_maildir(own.mail)
-        await deliver(maildir, *PEOPLE)
-        monkeypatch.setattr(disk, "syncfs", leave_one_out)
+        await deliver(maildir, *PEOPLE, content=content(random.Random(1)))
+        monkeypatch.setattr(disk, "syncfs", lambda fd: None)
         own.after_each_group(maildir, monkeypatch)
         await some_mail(maildir)
         await maildir.close()
-        try:
-            lost = sum(len(promised - there) for promised, there in own.looked_at())
-        except Torn:
-            lost = 1
 
-    assert lost
+        assert sum(len(promised - there) for promised, there in own.looked_at())
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+@pytest.mark.parametrize("written_out", table({"as it is": (True,), "not written out": (False,)}))
+async def test_no_name_comes_before_its_octets(
+    open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, written_out: bool
+):
+    """The power goes when the names in `new` are durable by somebody else's sync, and our own has not begun.
+
+    What is not promised yet may be there or not, and is whole where it is; unless what should be written out before
+    the rename is not: then it is torn.
+    """
+    if not written_out:
+        monkeypatch.setattr(MessageFile, "begin_write_out", lambda file: None)
+        monkeypatch.setattr(MessageFile, "write_out", MessageFile.close)
+    shown_before_its_time = torn = 0
+    with own_disk(tmp_path, kind) as own:
+        maildir = open_maildir(own.mail)
+        await deliver(maildir, *PEOPLE, content=content(random.Random(1)))
+        own.before_each_sync(monkeypatch)
+        await some_mail(maildir)
+        await maildir.close()
+        try:
+            for promised, there in own.looked_at():
+                shown_before_its_time += len(there - promised)
+        except Torn:
+            torn = 1
+
+    assert torn == (not written_out)
+    assert written_out == (shown_before_its_time > 0)

@@ -1,4 +1,4 @@
-"""Whether the file system below a folder may be synced as a whole, for a group of messages."""
+"""What is known of the file system below a folder: whether it may be synced as a whole, and whether it keeps order."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mailport.deliver import disk
+from mailport.deliver.message_file import NOWHERE
 
 # Those of which it is known that syncfs keeps the promise. FUSE's, say, returns without having asked its server.
 KNOWN = frozenset(("btrfs", "ext4", "xfs"))
-REPORTS_ERRORS = (5, 8)  # the first Linux whose syncfs does (syncfs(2))
+# The first Linux whose syncfs reports errors (syncfs(2)); sync_file_range waits for all of a file since 5.2.
+SINCE = (5, 8)
+IN_ORDER = frozenset(("data=ordered", "data=journal"))  # ext4(5): octets before the journal says that they are there
 
 
 class Mount(NamedTuple):
@@ -48,8 +51,7 @@ def why_not_as_a_whole(folder: Path, others: Iterable[Path], release: str | None
     if not disk.has_syncfs:
         return "this host has no syncfs"
     release = release if release is not None else os.uname().release
-    version = re.match(r"(\d+)\.(\d+)", release)
-    if version is None or (int(version[1]), int(version[2])) < REPORTS_ERRORS:
+    if not _new_enough(release):
         return f"syncfs of Linux {release} does not report errors"
     try:
         mount = mount_of(_nearest(folder))
@@ -64,6 +66,38 @@ def why_not_as_a_whole(folder: Path, others: Iterable[Path], release: str | None
         if mount.file_system == mount_of_other.file_system:
             return f"{other} is on the same file system"
     return ""
+
+
+def ordered_device(folder: Path, release: str | None = None) -> int:
+    """Return the device (st_dev) of a folder's file system where that keeps octets and names in order, else NOWHERE.
+
+    In order: a file that is written out and then renamed is never found under the new name without its octets, whenever
+    the machine crashes; what makes the name durable has made the octets durable. XFS and ext4 do so: that a file has
+    these octets is noted in the journal when they have been written, before the rename. Not btrfs, which notes it
+    later, nor ext4 without a journal or with fast commits.
+    """
+    if not disk.has_write_out or not _new_enough(release if release is not None else os.uname().release):
+        return NOWHERE
+    try:
+        mount = mount_of(_nearest(folder))
+        if mount.kind == "xfs" or (mount.kind == "ext4" and _journals_in_order(mount.file_system)):
+            major, _, minor = mount.file_system.partition(":")
+            return os.makedev(int(major), int(minor))
+    except OSError:  # what cannot be told is not relied on
+        pass
+    return NOWHERE
+
+
+def _journals_in_order(device: str) -> bool:
+    """Look at the options with which an ext4 is mounted, those by default too. Raises OSError."""
+    name = Path(f"/sys/dev/block/{device}").resolve(strict=True).name
+    options = Path(f"/proc/fs/ext4/{name}/options").read_text().split()
+    return not IN_ORDER.isdisjoint(options) and "fast_commit" not in options
+
+
+def _new_enough(release: str) -> bool:
+    version = re.match(r"(\d+)\.(\d+)", release)
+    return version is not None and (int(version[1]), int(version[2])) >= SINCE
 
 
 def _nearest(folder: Path) -> Path:

@@ -6,13 +6,12 @@ Nobody waits for company. One delivery alone goes at once; those that come while
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractContextManager
 from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
 
 from mailport.deliver.delivery import Delivery
-from mailport.deliver.sync import Sync, each_file, whole_volume
+from mailport.deliver.sync import Commit, Sync
 from mailport.process.threads import Helpers, Threads
 
 SYNCS_AT_ONCE = 8  # files or folders of a group, where each is synced by itself
@@ -23,10 +22,10 @@ MOST_OCTETS = 16 * 1024 * 1024  # of a group: the first of it waits until the la
 class Groups:
     """The deliveries into one claim, of all routes that lead there. Its thread is its own."""
 
-    def __init__(self, root: Path, *, as_a_whole: bool) -> None:
-        """`root` is the claim's folder; `as_a_whole`: its file system is synced, and not each file."""
+    def __init__(self, root: Path, commit: Commit) -> None:
+        """`root` is the claim's folder."""
         self.threads = Threads(1, 1, "maildir")
-        self.as_a_whole = as_a_whole
+        self.commit = commit
         self._root = root
         self._helpers = Helpers(SYNCS_AT_ONCE - 1, "maildir")
         self._users = 0
@@ -34,12 +33,12 @@ class Groups:
         self._next: _Group | None = None  # which waits for the thread
 
     @classmethod
-    def of(cls, root: Path, *, as_a_whole: bool) -> Groups:
+    def of(cls, root: Path, commit: Commit) -> Groups:
         """Return those that others have in use already, or new ones. Each who asks closes them in the end."""
         with _lock:
-            groups = _in_use.get((root, as_a_whole))
+            groups = _in_use.get((root, commit))
             if groups is None:
-                groups = _in_use[root, as_a_whole] = cls(root, as_a_whole=as_a_whole)
+                groups = _in_use[root, commit] = cls(root, commit)
             groups._users += 1
             return groups
 
@@ -71,10 +70,6 @@ class Groups:
         self.threads.close()
         self._helpers.close()
 
-    def _begin_sync(self) -> AbstractContextManager[Sync]:
-        """For the time from before the first file of a group is written until behind the last step."""
-        return whole_volume(self._root, self._helpers) if self.as_a_whole else each_file(self._helpers)
-
     def _run(self, group: _Group) -> asyncio.Future[None]:
         return self.threads.run(lambda: self._commit(group))
 
@@ -83,7 +78,7 @@ class Groups:
             if self._next is group:
                 self._next = None
         try:
-            with self._begin_sync() as sync:
+            with self.commit.begin(self._root, self._helpers) as sync:
                 group.commit(sync)
         except OSError as error:
             for delivery in group.deliveries:
@@ -91,7 +86,7 @@ class Groups:
 
 
 _lock = Lock()  # a configuration is loaded in a thread
-_in_use: WeakValueDictionary[tuple[Path, bool], Groups] = WeakValueDictionary()
+_in_use: WeakValueDictionary[tuple[Path, Commit], Groups] = WeakValueDictionary()
 
 
 class _Group:

@@ -1,8 +1,8 @@
 """Mail in folders, one file a message and recipient, for any IMAP server that reads Maildir.
 
-What makes it durable is an order: sync the files in `tmp`, rename them into `new`, sync `new`. Deliveries that are
-ready at the same time go through it together (groups.py). Each recipient has a file of its own, also where two of them
-share a mailbox: one file with both Delivered-To would tell of blind copies.
+What makes it durable is an order: sync the files in `tmp`, rename them into `new`, sync `new` (sync.py). Deliveries
+that are ready at the same time go through it together (groups.py). Each recipient has a file of its own, also where two
+of them share a mailbox: one file with both Delivered-To would tell of blind copies.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from mailport.authentication.result import Disposition
 from mailport.contract import model
 from mailport.deliver.delivery import Delivery
 from mailport.deliver.destination import Outcome, Receipt, Refused, Unavailable
-from mailport.deliver.file_system import why_not_as_a_whole
+from mailport.deliver.file_system import ordered_device, why_not_as_a_whole
 from mailport.deliver.groups import Groups
 from mailport.deliver.mailbox import Mailboxes, NameTooLong
 from mailport.deliver.mailbox_usage import MailboxUsage
 from mailport.deliver.message_file import MessageFile
+from mailport.deliver.sync import Commit
 from mailport.message.envelope import Envelope
 from mailport.message.message import Message
 from mailport.process.threads import NoThread, Threads
@@ -55,10 +56,12 @@ class Maildir:
         self.threads = Threads(FEW_THREADS, MOST_THREADS, "maildir")
         self._usage = usage if settings.claim_name is None else None
         self.why_file_sync = "maildir.commit says so"  # empty: the volume is synced as a whole
+        commit = Commit()
         if settings.commit is model.MaildirCommit.AUTO:
             others = (Path("/"), scratch or Path(tempfile.gettempdir()))
             self.why_file_sync = why_not_as_a_whole(self.mailboxes.root, others)
-        self.groups = Groups.of(self.mailboxes.root, as_a_whole=not self.why_file_sync)
+            commit = Commit(not self.why_file_sync, ordered_device(self.mailboxes.root))
+        self.groups = Groups.of(self.mailboxes.root, commit)
         self._check_threads = Threads(1, 1, "maildir check")
         self._checking: asyncio.Future[None] | None = None  # the last look at the volume, which may hang
 

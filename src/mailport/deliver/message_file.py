@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from mailport.address.mail_address import Address
-from mailport.deliver.disk import begin_write_out
+from mailport.deliver.disk import begin_write_out, write_out
 from mailport.deliver.mailbox import Mailboxes
 
 MARK = ".mailport"  # ends the names of our files in `tmp`, and of nobody else's
@@ -93,6 +93,11 @@ class MessageFile:
     def sync(self) -> None:
         """Make its octets durable, and close it."""
         os.fdatasync(self._fd)
+        self.close()
+
+    def write_out(self) -> None:
+        """Have its octets on the disk, to survive what the next commit of the journal does, and close it."""
+        write_out(self._fd)
         self.close()
 
     def close(self) -> None:

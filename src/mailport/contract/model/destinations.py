@@ -63,7 +63,8 @@ class Maildir(Model):
     commit: MaildirCommit = MaildirCommit.AUTO
     """How the disk is made to hold mail before its 250. `Auto`: the claim's whole file system is synced for a group of
     messages, where it is one of its own: ext4, xfs or btrfs on a device that holds neither the root nor scratch; else
-    as with `FileSync`: each file and each folder is synced."""
+    each folder, and each file unless the file system keeps octets and names in order. `FileSync`: each file and each
+    folder."""
 
     quarantine_folder: FolderName = "Junk"
     """Maildir++ folder below the mailbox for quarantined mail (`spec.checks.dmarc.mode`), made also under
