@@ -33,9 +33,15 @@ RECEIVED = (
     b"Received: from client.example.net ([192.0.2.1])\r\n\tby mx.example.org with ESMTP\r\n"
     b"\tid 4bXyZ1;\r\n\tMon, 23 Nov 2026 14:12:05 +0000\r\n"
 )
-TRACE = b"Return-Path: <sender@example.net>\r\n" + RECEIVED
+RETURN_PATH = b"Return-Path: <sender@example.net>\r\n"
+TRACE = RETURN_PATH + RECEIVED
 
 PIECE = 64 * 1024  # octets that come off the network at once
+
+
+def trace_of_mailbox(recipient: str) -> bytes:
+    """Return the trace fields as they stand in a recipient's mailbox."""
+    return RETURN_PATH + f"Delivered-To: {recipient}\r\n".encode() + RECEIVED
 
 
 async def hold(space: Space, octets: bytes, client: str = "192.0.2.1", piece: int = PIECE) -> Content:

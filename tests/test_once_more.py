@@ -58,7 +58,8 @@ def test_once_more(tmp_path: Path, bodies: list[str], passes: bool, runs: int):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+        | {"PYTHONPATH": str(ROOT)},
     )
 
     assert (ended.returncode == 0) is passes, ended.stdout + ended.stderr

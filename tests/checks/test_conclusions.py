@@ -108,6 +108,15 @@ async def test_too_much(questions, text):
     assert len(resolver.conclusions) == 0
 
 
+def test_many_addresses_are_much_too():
+    """Each is an object, though it has no text."""
+    kept = Conclusions()
+    answer = Answer(Status.NOERROR, tuple(ip_address(number) for number in range(conclusions.MAX_OCTETS // 100)))
+    kept.put("key", [(QUESTION, answer)], None)
+
+    assert len(kept) == 0
+
+
 def test_bounded(monkeypatch):
     """The one that was used the longest ago goes."""
     monkeypatch.setattr(conclusions, "MAX_CONCLUSIONS", 2)

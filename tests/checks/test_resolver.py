@@ -27,6 +27,8 @@ ZONE = {
     "txt.example": [("TXT", ["one ", "record"]), ("TXT", "other")],
     "octets.example": [("TXT", b'\x00\xff"\\')],
     "long.example": [("TXT", LONG), ("TRUNCATED", None)],
+    "many.example": [("A", f"192.0.{n // 250}.{n % 250 + 1}") for n in range(500)],
+    "thousands.example": [("A", f"10.{n // 250}.1.{n % 250 + 1}") for n in range(4000)],
     "alias.example": [("CNAME", "a.example")],
     "far.example": [("CNAME", "alias.example")],
     "dangling.example": [("CNAME", "gone.example")],
@@ -82,6 +84,12 @@ def addresses(*texts: str) -> tuple:
             "texts, each in one": ("txt.example", TXT, Answer(Status.NOERROR, texts=(b"other", b"one record"))),
             "a text of any octets": ("octets.example", TXT, Answer(Status.NOERROR, texts=(b'\x00\xff"\\',))),
             "a long text, by TCP": ("long.example", TXT, Answer(Status.NOERROR, texts=(LONG.encode(),))),
+            "hundreds of addresses, by TCP": (
+                "many.example",
+                A,
+                Answer(Status.NOERROR, addresses(*(f"192.0.{n // 250}.{n % 250 + 1}" for n in range(500)))),
+            ),
+            "thousands of addresses, which nobody needs": ("thousands.example", A, Answer(Status.SERVFAIL)),
             "a name with any characters": (
                 "foo:bar/b az.example",
                 A,

@@ -137,7 +137,7 @@ def test_smtputf8(gateway, sender):
     sender.outcome(queue_id, "käthe@example.org", "sent")
 
     (arrived,) = gateway.messages("käthe@example.org")
-    assert arrived.startswith("Delivered-To: käthe@example.org\n".encode())
+    assert arrived.startswith("Return-Path: <bob@sender.example.com>\nDelivered-To: käthe@example.org\n".encode())
     assert b" with UTF8SMTP\n" in arrived
     assert "\nSubject: Grüße\n".encode() in arrived
 

@@ -162,6 +162,10 @@ WARNINGS = {
             "load balancers alone"
         ),
     ),
+    "a postmaster that is not ASCII": (
+        {"postmaster": "pöst@example.org", "routes": [route("pöst@example.org", "*@example.org")]},
+        "spec.postmaster: not ASCII: who does not use SMTPUTF8 cannot write to the postmaster",
+    ),
     "no route for the postmaster": (
         {"routes": [route("a@example.org", "*@*.example.net")]},
         (

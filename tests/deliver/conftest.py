@@ -18,7 +18,7 @@ from mailport.deliver.destination import Destination, Outcome
 from mailport.deliver.maildir import Maildir
 from mailport.message.content import Space
 from mailport.message.message import Message
-from tests.messages import ENVELOPE, TRACE, hold, message
+from tests.messages import ENVELOPE, hold, message, trace_of_mailbox
 
 MESSAGE = b"Subject: hello\r\n\r\nfirst line\r\n\r\nlast line\r\n"
 
@@ -69,8 +69,8 @@ async def deliver(destination: Destination, *recipients: str, content: bytes = M
 
 
 def on_disk(recipient: str, content: bytes = MESSAGE) -> bytes:
-    """What a recipient's file holds: Delivered-To, our trace fields, the content, with the line ends of the disk."""
-    return (f"Delivered-To: {recipient}\r\n".encode() + TRACE + content).replace(b"\r\n", b"\n")
+    """What a recipient's file holds: our trace fields, the content, with the line ends of the disk."""
+    return (trace_of_mailbox(recipient) + content).replace(b"\r\n", b"\n")
 
 
 async def finished(maildir: Maildir) -> None:

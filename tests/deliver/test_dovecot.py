@@ -22,7 +22,7 @@ from mailport.contract import model
 from mailport.deliver.maildir import Maildir
 from tests.deliver.conftest import MESSAGE, deliver
 from tests.disks import needs_root
-from tests.messages import TRACE
+from tests.messages import trace_of_mailbox
 
 pytestmark = [pytest.mark.slow, needs_root]
 
@@ -149,7 +149,7 @@ async def test_dovecot_serves_what_was_delivered(home: Path, mail_root: Path):
         assert client.search(None, "UNSEEN")[1] == [b"1 2 3 4"]
         for number, content in enumerate(contents, start=1):
             separator = b"\r\n" if content is text else b""
-            expected = b"Delivered-To: anna+shop@example.org\r\n" + TRACE + separator + content
+            expected = trace_of_mailbox("anna+shop@example.org") + separator + content
             assert f"RFC822.SIZE {len(expected)}".encode() in fetch(client, number, "(RFC822.SIZE)")
             assert fetch(client, number, "(BODY.PEEK[])") == expected
         assert fetch(client, 4, "(BODY.PEEK[TEXT])") == text

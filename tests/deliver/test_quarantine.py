@@ -45,7 +45,7 @@ async def test_it_lies_in_the_folder(maildir: Maildir, tmp_path: Path):
     assert sorted(path.name for path in junk.iterdir()) == ["cur", "maildirfolder", "new", "tmp"]
     assert (junk / "maildirfolder").read_bytes() == b""
     assert path.read_bytes().replace(b"\n", b"\r\n") == (
-        b"Delivered-To: anna@example.org\r\nReturn-Path: <sender@example.net>\r\n"
+        b"Return-Path: <sender@example.net>\r\nDelivered-To: anna@example.org\r\n"
         b"Authentication-Results: mx.example.org;\r\n\tnone\r\nX-Spam-Flag: YES\r\n" + RECEIVED + MESSAGE
     )
 

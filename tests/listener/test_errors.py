@@ -47,11 +47,11 @@ def refused_until_the_end(reply: Reply, facts: dict[str, bool | int], configured
                 limits(maxErrors=20),
                 MAX_UNCOUNTED + 20,
             ),
-            "20,000 recipients too many": (
+            "20,000 recipients too many, for now": (
                 replies.TOO_MANY_RECIPIENTS,
                 BEHIND_RECIPIENT,
                 limits(maxErrors=20),
-                MAX_UNCOUNTED + 20,
+                20_000,
             ),
             "as many as may be recipients of a message": (
                 replies.NO_SUCH_RECIPIENT,

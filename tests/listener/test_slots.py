@@ -92,6 +92,24 @@ async def test_it_knows_for_how_long_it_has_been_full():
     assert not slots.full_for(0.02)
 
 
+async def test_a_place_that_goes_to_who_waits_is_not_free():
+    """Under steady load each one that comes free is handed on: to a newcomer it has been full all the time."""
+    slots = Slots(1)
+    await slots.take(0)
+    waiting = [asyncio.create_task(slots.take(LONG)) for _ in range(3)]
+    await turns()
+    for _ in range(3):
+        await asyncio.sleep(0.03)
+        slots.give_back()
+        await turns()
+
+    assert slots.full_for(0.08)
+    assert all([await one for one in waiting])
+    slots.give_back()
+    await slots.take(0)
+    assert not slots.full_for(0.08)
+
+
 async def test_more_places_let_as_many_in():
     """A reload with a higher maxConcurrent is felt at once."""
     slots = Slots(1)

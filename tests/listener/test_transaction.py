@@ -104,6 +104,14 @@ async def test_those_that_can_refuse_come_first(tmp_path: Path):
     assert world.boxes[0].got == []
 
 
+async def test_each_destination_has_its_own_id_for_a_message(tmp_path: Path):
+    """They may lead to one place, where the one's message is not to replace the other's. The first has the log's id."""
+    world = World(tmp_path, Box(rank=70), Box(rank=10), Box(rank=30))
+    await world.send(MESSAGE, (ANNA, 0), (BOB, 1), (CARL, 2))
+
+    assert [box.ids for box in world.boxes] == [["id.1.3"], ["id.1"], ["id.1.2"]]
+
+
 async def test_the_same_recipient_twice_gets_it_once(tmp_path: Path):
     """However it is spelt, as first written."""
     world = World(tmp_path, Box())

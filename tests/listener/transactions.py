@@ -92,6 +92,7 @@ class Box:
     final: ClassVar = True
     kind: ClassVar = "box"
     got: list[tuple[str, bytes]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)  # of the messages that it was given
     verifies: bool = True  # False: it says nothing to RCPT, as a volume that hangs
 
     async def verify(self, _recipient: Address, _envelope: Envelope) -> None:
@@ -101,6 +102,7 @@ class Box:
         content = b"".join([piece async for piece in message.pieces(final=True)])
         assert content == b"".join([piece async for piece in message.pieces(final=True)]), "it can be read again"
         assert len(content) == message.length(final=True)
+        self.ids.append(message.id)
         acts = [self.act if callable(self.act) else self.act.get(recipient.key, take) for recipient in recipients]
         outcomes = [act() for act in acts]
         self.got += [

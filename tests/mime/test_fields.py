@@ -110,6 +110,15 @@ def test_mailboxes(raw: str, found: list[tuple[str, str]]):
     assert [*mailboxes(raw)] == found
 
 
+def test_mailboxes_without_end():
+    """The first thousand of all fields of a name, and no more is read of them than 64 KiB."""
+    many = Fields(b"To: a@x, b@x\r\n" * 9_000)
+    assert len(many.mailboxes("to")) == 1000
+
+    long = Fields((b"To: " + b"x" * 40_000 + b"@y\r\n") * 20)
+    assert sum(len(one.name) + len(one.address) for one in long.mailboxes("to")) == 64 * 1024
+
+
 @given(st.text(max_size=60))
 def test_no_text_is_too_strange(raw: str):
     """For words, parameters or addresses."""

@@ -129,3 +129,14 @@ def test_a_shorter_pause_that_is_asked_for_later_ends_none():
     breaker.open(1.0, 5.0)
 
     assert breaker.state(29.0) is State.OPEN
+
+
+def test_failures_that_take_long_are_not_far_apart():
+    """Each message waits for its time-out, one after the other: what lies between two failures is the try itself."""
+    breaker = Breaker()
+    for number in range(FAILURES):
+        began = number * (FORGET + 40)
+        assert breaker.begin(began)
+        breaker.end(began + FORGET + 39, failed=True, began=began)
+
+    assert breaker.state(FAILURES * (FORGET + 40)) is not State.CLOSED

@@ -15,6 +15,7 @@ from mailport.authentication.dns import Answer, Question
 MAX_CONCLUSIONS = 4096
 MAX_QUESTIONS = 4  # behind one of them; more is rare, and they are looked up each time
 MAX_OCTETS = 2048  # of what was answered, and of what was asked: both are kept alive
+_OCTETS_OF_ADDRESS = 120  # in memory
 
 
 class _Conclusion(NamedTuple):
@@ -43,6 +44,7 @@ class Conclusions:
     def put(self, key: Hashable, answered: Sequence[tuple[Question, Answer]], result: object) -> None:
         """Keep a result, with what it follows from."""
         octets = sum(len(text) for _, answer in answered for text in (*answer.texts, *answer.names))
+        octets += sum(len(answer.addresses) for _, answer in answered) * _OCTETS_OF_ADDRESS
         if len(answered) > MAX_QUESTIONS or octets > MAX_OCTETS:
             return
         self._known[key] = _Conclusion(tuple(answered), result)

@@ -30,6 +30,7 @@ from mailport.checks.conclusions import Conclusions
 from mailport.outward.allowed import Allowed
 
 PAYLOAD = 1232  # octets of an answer by UDP (RFC 9715 §3)
+MAX_RECORDS = 512  # of an answer: what has more is no answer; reading thousands costs as much as a hundred messages
 MAX_ALIASES = 8  # CNAMEs in a row that are followed
 MAX_UNDER_WAY = 500  # questions, each with a socket of its own; the others wait
 _SHARES = (0.2, 0.3, 0.5)  # of the seconds of a question: each attempt waits longer than the one before
@@ -206,7 +207,7 @@ class Resolver:
         )
 
     async def _by_tcp(self, query: dns.message.Message, server: Server) -> dns.message.Message:
-        """Ask once more where an answer was too long for UDP. It may have thousands of records: a thread reads them."""
+        """Ask once more where an answer was too long for UDP. It may have hundreds of records: a thread reads them."""
         reader, writer = await asyncio.open_connection(server.address, server.port)
         try:
             wire = query.to_wire()
@@ -214,10 +215,17 @@ class Resolver:
             answer = await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big"))
         finally:
             writer.close()
+        if _records_of(answer) > MAX_RECORDS:
+            raise dns.query.BadResponse
         response = await asyncio.to_thread(dns.message.from_wire, answer, ignore_trailing=True)
         if not query.is_response(response):
             raise dns.query.BadResponse
         return response
+
+
+def _records_of(answer: bytes) -> int:
+    """Return how many records an answer has, by its header (RFC 1035 §4.1.1: ANCOUNT, NSCOUNT, ARCOUNT)."""
+    return sum(int.from_bytes(answer[place : place + 2], "big") for place in (6, 8, 10))
 
 
 def _wire_name(name: str) -> dns.name.Name | None:

@@ -166,6 +166,8 @@ def postmaster_is_reached(spec: Spec) -> Iterator[Fault]:
         )
 
     postmaster = Address.parse(spec.postmaster_address)
+    if not postmaster.is_ascii:
+        yield Fault("spec.postmaster", "not ASCII: who does not use SMTPUTF8 cannot write to the postmaster")
     meant = first(postmaster)
     unread: dict[tuple[str, str], dict[str, str]] = {}  # by path and what is wrong there: the addresses, by their key
     for address in (postmaster, *(Address("postmaster", domain) for domain in _served_domains(spec))):

@@ -27,12 +27,12 @@ class Delivery:
     def write(self) -> None:
         """Have every file in `tmp`, whole, and not durable yet."""
         if (message := self._message) is not None:
-            self.each(lambda file: file.write(message.chunks(final=True)))
+            self.each(lambda file: file.write(message.chunks(final=True, mailbox_of=file.recipient)))
 
     def write_durably(self) -> None:
         """Have every file in `tmp`, whole, durable, and closed, one after the other."""
         if (message := self._message) is not None:
-            self.each(lambda file: file.write_durably(message.chunks(final=True)))
+            self.each(lambda file: file.write_durably(message.chunks(final=True, mailbox_of=file.recipient)))
 
     def move(self) -> None:
         """Show every file to who reads the mailbox."""

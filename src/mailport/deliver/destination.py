@@ -16,7 +16,7 @@ MISCONFIGURED = "destination_misconfigured"  # the reason of an Unavailable that
 
 _ENHANCED = re.compile(r"[245](\.[0-9]{1,3}\.[0-9]{1,3})")  # RFC 3463 §2
 _NOT_PRINTABLE = re.compile(r"[^ -~]+")
-_MAX_TEXT = 400  # octets of a text: a reply's line has at most 512 (RFC 5321 §4.5.3.1.5)
+_MAX_LINE = 512  # octets of a reply's line with CRLF (RFC 5321 §4.5.3.1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Refused(NotDelivered):
         detail: str = "",
     ) -> None:
         code = code if 500 <= code <= 599 else 554
-        super().__init__(Reply(code, _of_class("5", enhanced), _one_line(text), reason), detail)
+        super().__init__(_reply(code, _of_class("5", enhanced), text, reason), detail)
 
 
 class Unavailable(NotDelivered):
@@ -69,7 +69,7 @@ class Unavailable(NotDelivered):
         reason: str = "destination_unavailable",
     ) -> None:
         code = code if 400 <= code <= 499 else 451
-        super().__init__(Reply(code, _of_class("4", enhanced), _one_line(text), reason), detail)
+        super().__init__(_reply(code, _of_class("4", enhanced), text, reason), detail)
 
 
 Outcome = Receipt | Refused | Unavailable
@@ -150,6 +150,7 @@ def _of_class(digit: str, enhanced: str) -> str:
     return digit + (match[1] if match else ".3.0")
 
 
-def _one_line(text: str) -> str:
-    """Return a text as one line of printable ASCII."""
-    return _NOT_PRINTABLE.sub(" ", text).strip()[:_MAX_TEXT] or "refused"
+def _reply(code: int, enhanced: str, text: str, reason: str) -> Reply:
+    """Return a reply whose text is one line of printable ASCII, as much of it as a line holds."""
+    room = _MAX_LINE - len(f"{code} {enhanced} \r\n")
+    return Reply(code, enhanced, _NOT_PRINTABLE.sub(" ", text).strip()[:room] or "refused", reason)

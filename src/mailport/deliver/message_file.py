@@ -41,11 +41,10 @@ def unique_name(nanoseconds: int, number: int) -> str:
 
 
 class MessageFile:
-    """A file that begins with its recipient's Delivered-To. For one thread at a time."""
+    """A file for one recipient. For one thread at a time."""
 
     __slots__ = (
         "_fd",
-        "_head",
         "_mailbox",
         "_mailboxes",
         "_name",
@@ -54,6 +53,7 @@ class MessageFile:
         "device",
         "new",
         "path",
+        "recipient",
     )
 
     def __init__(self, mailboxes: Mailboxes, mailbox: bytes, recipient: Address) -> None:
@@ -62,7 +62,7 @@ class MessageFile:
         self.device = NOWHERE  # st_dev: on which file system it is
         self._mailboxes = mailboxes
         self._mailbox = mailbox
-        self._head = f"Delivered-To: {recipient}\r\n".encode()
+        self.recipient = recipient
         self._name = ""
         self._fd = -1
         self._octets = 0
@@ -72,7 +72,7 @@ class MessageFile:
         """Write the message into `tmp`, with the line ends of the disk."""
         self._open()
         # Every CR of a message is followed by its LF, so that this, the quickest way, takes only those out.
-        waiting = bytearray(self._head)
+        waiting = bytearray()
         for chunk in chunks:
             waiting += chunk
             if len(waiting) >= _PIECE:

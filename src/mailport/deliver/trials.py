@@ -73,10 +73,11 @@ class Trials:
 class Trial:
     """One message's. `failed` is how the destination fared: None where that is not clear, as when the client left."""
 
-    __slots__ = ("_trials", "failed")
+    __slots__ = ("_began", "_trials", "failed")
 
     def __init__(self, trials: Trials) -> None:
         self._trials = trials
+        self._began = _now()
         self.failed: bool | None = None
 
     def __enter__(self) -> Self:
@@ -85,7 +86,7 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._trials.breaker.end(_now(), failed=self.failed)
+        self._trials.breaker.end(_now(), failed=self.failed, began=self._began)
 
     def failure(self, error: Exception) -> Unavailable:
         """Take note that the destination, or the way there, has failed; return what that means for the message."""

@@ -6,7 +6,7 @@ from mailport.contract.model import Limits
 from mailport.policy import limits
 from mailport.policy.replies import Reply
 
-MAX_UNCOUNTED = 1000  # in a session; as many as Postfix lets pass (smtpd_recipient_overshoot_limit)
+MAX_UNCOUNTED = 1000  # 5yz in a session; as many as Postfix lets pass (smtpd_recipient_overshoot_limit)
 
 
 class Errors:
@@ -22,9 +22,11 @@ class Errors:
     ) -> bool:
         """Take note of a refusal; return whether it is the one that exceeds maxErrors.
 
-        What does not count is bounded too: from so many on, each counts. A message may have as many refused recipients
-        as it may have recipients, so that a sender who is within maxRecipients always gets through.
+        A 4yz never does. Of the 5yz that do not count there may be so many; from then on each counts. A message may
+        have as many refused recipients as recipients, so that a sender within maxRecipients always gets through.
         """
+        if reply.code < 500:
+            return False
         if not limits.counts_as_error(
             reply, to_rcpt=to_rcpt, recipients=recipients, behind_refused_mail=behind_refused_mail
         ):

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from mailport.contract.model import BareNewlines, Limits
 from mailport.listener.config import Config
 from mailport.listener.framing import DotStuffed, Newlines
-from mailport.listener.wire import Wire
+from mailport.listener.wire import TimedOut, Wire
 from mailport.message.content import Content, NoSpace, TooLarge
 from mailport.policy import limits, replies
 from mailport.policy.replies import Reply
@@ -17,6 +17,7 @@ from mailport.process import log
 LookAhead = Callable[[Content], Awaitable[None]]
 
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+_MOMENT = 0.001  # seconds: a deadline of 0 would be none
 _WORTH_A_LOOK = 16 * 1024  # octets: what is shorter is mostly there in one piece
 
 _log = log.get()
@@ -157,13 +158,25 @@ class Reader:
         if wire.pending:
             data = await wire.read(most)
         else:
-            wire.set_deadline(self._limits.data_timeout_seconds)
             began = self._clock()
-            data = await wire.read(most)
+            data = await self._wait(most)
             self._seconds += self._clock() - began
         self._octets += len(data)
         self._judge()
         return data
+
+    async def _wait(self, most: int) -> bytes:
+        """Wait for octets for dataTimeoutSeconds. Without that, for as long as minDataRate lets the message take."""
+        settings = self._limits
+        if settings.data_timeout_seconds or not settings.min_data_rate:
+            self._wire.set_deadline(settings.data_timeout_seconds)
+            return await self._wire.read(most)
+        left = limits.seconds_for(self._octets, settings.min_data_rate) - self._seconds
+        self._wire.set_deadline(max(left, _MOMENT))
+        try:
+            return await self._wire.read(most)
+        except TimedOut as error:
+            raise TooSlow from error
 
     def _judge(self) -> None:
         if limits.too_slow(self._octets, self._seconds, self._limits.min_data_rate):

@@ -147,8 +147,6 @@ class Session(SMTP):
                     self.reply(replies.DRAINING)
                     return
                 seconds = DRAIN_GRACE
-            if not self.wire.pending:  # the client waits: what comes next was not pipelined
-                self._behind_refused_mail = False
             # From our last reply to the end of the next line: octets that trickle in do not move it.
             self.wire.set_deadline(seconds)
             self._waits_for_line = True
@@ -177,6 +175,7 @@ class Session(SMTP):
                 await self._refuse_chunk(argument, refusal)
             else:
                 self.reply(refusal)
+                self._behind_refused_mail |= verb == b"MAIL"
         except LineTooLong:  # of an AUTH exchange
             self.reply(replies.AUTH_LINE_TOO_LONG)
         except DropLimit:
@@ -410,9 +409,9 @@ class Session(SMTP):
 
     async def smtp_MAIL(self, argument: bytes) -> None:  # noqa: N802
         """Begin a transaction."""
-        self._behind_refused_mail = False
         if self.session.host_name is None:
             self.reply(replies.SEND_EHLO_FIRST)
+            self._behind_refused_mail = True
             return
         if self.transaction is not None:
             self.reply(replies.NESTED_MAIL)
@@ -447,6 +446,7 @@ class Session(SMTP):
         sender = (parsed.sender.local, parsed.sender.domain_key) if parsed.sender is not None else None
         check = of_client.message(sender, envelope.helo) if of_client is not None else None
         self.transaction = Transaction(config, envelope, self.loop.time, check)
+        self._behind_refused_mail = False
         self.wire.write(replies.SENDER_OK.line)
 
     def _refusal_of_sender(self, given: command.MailCommand) -> Reply | None:
@@ -480,6 +480,7 @@ class Session(SMTP):
         if isinstance(parsed, Reply):
             self.reply(parsed, to_rcpt=True)
             return
+        self.wire.send_soon()  # the replies to commands in front of it, where DNS or the destination has to be asked
         reply = await transaction.rcpt(parsed.recipient)
         if reply is replies.RECIPIENT_OK:
             self.wire.write(reply.line)

@@ -33,7 +33,9 @@ class Slots:
     async def take(self, seconds: float) -> bool:
         """Take a slot; False where none came free in `seconds`."""
         if not self.full:  # then nobody waits
-            self._use()
+            self.in_use += 1
+            if self.full:
+                self._full_since = asyncio.get_running_loop().time()
             return True
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
@@ -63,17 +65,12 @@ class Slots:
             self._full_since = asyncio.get_running_loop().time()
         self._hand_over()
 
-    def _use(self) -> None:
-        self.in_use += 1
-        if self.in_use == self.size:
-            self._full_since = asyncio.get_running_loop().time()
-
     def _hand_over(self) -> None:
-        """Give what is free to those who wait, before anybody comes who does not."""
+        """Give what is free to those who wait. It has been free for nobody else: full is as long as it was."""
         while self._waiters and not self.full:
             waiter = self._waiters.popleft()
             if not waiter.done():
-                self._use()
+                self.in_use += 1
                 waiter.set_result(None)
 
 

@@ -110,8 +110,8 @@ class Transaction:
         if refusal is not None or route is None:
             self.detail = f"recipient {recipient}"
             return refusal or replies.RELAY_DENIED
-        for_postmaster = named is None or named.local_key == POSTMASTER
-        if not for_postmaster and (refusal := await self.examination.refuses_sender()) is not None:
+        asks_nobody = named is None or named.local_key == POSTMASTER or route.facts.refuses
+        if not asks_nobody and (refusal := await self.examination.refuses_sender()) is not None:
             self.detail = f"recipient {recipient}"
             return refusal
         reply = await self.add(recipient, route)
@@ -180,11 +180,11 @@ class Transaction:
         skipped = {recipient.key for recipient in have}
         refused: dict[str, Reply] = {}
         deferred: list[Reply] = []
-        for leg in self._in_order():
+        for number, leg in enumerate(self._in_order()):
             recipients = [recipient for key, recipient in leg.recipients.items() if key not in skipped]
             if not recipients:
                 continue
-            outcomes = await self._deliver_to(leg.route, message, recipients, until)
+            outcomes = await self._deliver_to(leg.route, message.for_route(number), recipients, until)
             for recipient, outcome in zip(recipients, outcomes, strict=True):
                 if isinstance(outcome, Receipt):
                     have.append(recipient)

@@ -267,7 +267,7 @@ class Wire(asyncio.Protocol):
     # Writing.
 
     def write(self, data: bytes) -> None:
-        """Queue a reply. It is sent when the session waits for the client, or by `flush` or `send`."""
+        """Queue a reply. It is sent when the session waits for the client, or by `flush`, `send` or `send_soon`."""
         self._out.append(data)
 
     async def flush(self) -> None:
@@ -286,6 +286,11 @@ class Wire(asyncio.Protocol):
                 self._tls.write(data)
                 self._send_records(self._tls)
         self._out.clear()
+
+    def send_soon(self) -> None:
+        """Send what is queued when the session next waits, for whatever that is."""
+        if self._out:
+            self._loop.call_soon(self.send)
 
     def _send_records(self, tls: TlsLayer) -> None:
         if (records := tls.records()) and not self._closed and self.transport is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from copy import copy
 
 from mailport.address.mail_address import Address
 from mailport.authentication import results_field
@@ -22,7 +23,17 @@ class Message:
     Where delivery ends (`final`), Return-Path stands on top and earlier ones are gone (RFC 5321 §4.4).
     """
 
-    __slots__ = ("_content", "_found", "_header", "_only", "_received", "authentication", "disposition", "envelope")
+    __slots__ = (
+        "_content",
+        "_found",
+        "_header",
+        "_only",
+        "_received",
+        "_route",
+        "authentication",
+        "disposition",
+        "envelope",
+    )
 
     def __init__(
         self,
@@ -39,6 +50,7 @@ class Message:
         `authentication` is what was found about who sent it; None where nothing was asked.
         """
         self.envelope = envelope
+        self._route = 0
         self.authentication = authentication
         self.disposition = disposition
         self._found = b""
@@ -50,6 +62,22 @@ class Message:
         self._header = header
         self._only = only
         self._received = b""  # written when it is first asked for
+
+    def for_route(self, number: int) -> Message:
+        """Return this message for one of the routes that get it, which are counted from 0: each has its own id."""
+        if number == self._route:
+            return self
+        same = copy(self)
+        same._route = number  # noqa: SLF001 - its own
+        return same
+
+    @property
+    def id(self) -> str:
+        """What a destination may name it by: the transaction's id, with a number from the second route on.
+
+        Two routes may lead to one bucket or stream, and the one's message is not the other's.
+        """
+        return f"{self.envelope.id}.{self._route + 1}" if self._route else self.envelope.id
 
     @property
     def size(self) -> int:
@@ -78,9 +106,13 @@ class Message:
         """Yield the whole message, as often as asked. Raises OSError where the scratch folder cannot be read."""
         return behind(self.head(final=final), self._content.pieces(self._header.octets))
 
-    def chunks(self, *, final: bool) -> Iterator[bytes | bytearray]:
-        """Yield what `pieces` does, blocking: for a thread. Raises OSError, also where the transaction is over."""
-        yield self.head(final=final)
+    def chunks(self, *, final: bool, mailbox_of: Address | None = None) -> Iterator[bytes | bytearray]:
+        """Yield what `pieces` does, blocking: for a thread. Raises OSError, also where the transaction is over.
+
+        `mailbox_of` is the recipient whose mailbox it is for, where delivery ends there: Delivered-To names it.
+        """
+        path, *fields = self._head(final=final)
+        yield b"".join((path, trace.delivered_to(mailbox_of) if mailbox_of is not None else b"", *fields))
         yield from self._content.chunks(self._header.octets)
 
     def reader(self, *, final: bool) -> Reader:

@@ -1,4 +1,4 @@
-"""PURE. The trace fields that we write: Received and Return-Path (RFC 5321 §4.4)."""
+"""PURE. The trace fields that we write: Received, Return-Path (RFC 5321 §4.4) and Delivered-To (RFC 9228)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def received(envelope: Envelope, recipient: Address | None) -> bytes:
     hop = _hop(envelope.helo, envelope.client, envelope.hostname, _protocol(envelope), envelope.tls)
     whom = f" for <{recipient}>" if recipient is not None else ""
     return f"{hop}\r\n\tid {envelope.id}{whom};\r\n\t{_stamp(int(envelope.time.timestamp()))}\r\n".encode()
+
+
+def delivered_to(recipient: Address) -> bytes:
+    """Write Delivered-To, which says whose mailbox a message was put into (RFC 9228 §2)."""
+    return f"Delivered-To: {recipient}\r\n".encode()
 
 
 def return_path(sender: Address | None) -> bytes:

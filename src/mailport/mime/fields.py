@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import NamedTuple
 
 from mailport.mime import charsets, words
@@ -14,8 +15,9 @@ MOST_FIELDS = 10_000
 _FIELD = re.compile(rb"([!-9;-~]{1,998}+)[ \t]*+:([^\r]*+(?:\r\n[ \t][^\r]*+)*+)(?:\r\n|\Z)")  # as message/header.py
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 _ID = re.compile(r"<[^<>\s]{1,996}+>")
-_MOST_ADDRESSES = 64 * 1024  # characters of one field that are looked through for addresses, and
-_MOST_IDS = 1000
+_MOST_TO_READ = 64 * 1024  # characters of all fields of a name that are read for mailboxes
+_MOST_MAILBOXES = 1000  # of all fields of a name
+_MOST_IDS = 1000  # message ids of one field
 
 
 class Field(NamedTuple):
@@ -71,8 +73,16 @@ class Fields:
         return words.parametrized(field.raw if field is not None else "")
 
     def mailboxes(self, name: str) -> list[Mailbox]:
-        """Return the mailboxes of all fields of a name."""
-        return [mailbox for field in self._by_name.get(name, ()) for mailbox in mailboxes(field.raw)]
+        """Return the mailboxes of all fields of a name: the first 1,000, in the first 64 KiB."""
+        return [*islice(self._mailboxes(name), _MOST_MAILBOXES)]
+
+    def _mailboxes(self, name: str) -> Iterator[Mailbox]:
+        left = _MOST_TO_READ
+        for field in self._by_name.get(name, ()):
+            yield from mailboxes(field.raw[:left])
+            left -= len(field.raw)
+            if left <= 0:
+                return
 
     def ids(self, name: str) -> list[str]:
         """Return the message ids of the first field of a name."""
@@ -101,7 +111,7 @@ def mailboxes(raw: str) -> Iterator[Mailbox]:
     comment: list[str] = []
     angle: str | None = None
     depth = 0
-    for token in _TOKEN.finditer(raw[:_MOST_ADDRESSES]):
+    for token in _TOKEN.finditer(raw):
         kind, text = token.lastgroup, token[0]
         if kind == "comment":
             depth = max(depth + (1 if text == "(" else -1), 0)

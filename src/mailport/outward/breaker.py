@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-FAILURES = 5  # without a success between them, each within FORGET of the one before
+FAILURES = 5  # without a success between them, each begun within FORGET of the end of the one before
 FORGET = 60.0  # seconds
 FIRST_PAUSE = 5.0  # seconds; twice as long after each trial that failed
 LONGEST_PAUSE = 60.0
@@ -53,12 +53,12 @@ class Breaker:
         self._trial = self._open_until is not None
         return True
 
-    def end(self, now: float, *, failed: bool | None) -> None:
-        """Take note of how a message fared; None is neither, such as a client that left."""
+    def end(self, now: float, *, failed: bool | None, began: float | None = None) -> None:
+        """Take note of how a message fared that was `began` then; None is neither, such as a client that left."""
         if self._trial and failed is None:
             self._trial = False
         elif failed:
-            self.failed(now)
+            self.failed(now, since=began)
         elif failed is False and now >= self._asked_until:
             self._failures, self._open_until, self._pause, self._trial = 0, None, FIRST_PAUSE, False
 
@@ -67,12 +67,13 @@ class Breaker:
         self._asked_until = max(self._asked_until, now + seconds)
         self._open_until, self._trial = max(self._open_until or now, self._asked_until), False
 
-    def failed(self, now: float) -> None:
-        """Take note of a failure: a connection that was refused or lost, a time-out, 421."""
+    def failed(self, now: float, *, since: float | None = None) -> None:
+        """Take note of a failure, tried `since` then: a connection that was refused or lost, a time-out, 421."""
         state = self.state(now)
         if state is State.OPEN:  # one that began earlier
             return
-        self._failures = self._failures + 1 if now - self._failed_at <= FORGET else 1
+        tried = since if since is not None else now
+        self._failures = self._failures + 1 if tried - self._failed_at <= FORGET else 1
         self._failed_at = now
         if state is State.HALF_OPEN:
             self._pause = min(self._pause * 2, LONGEST_PAUSE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from mailport.contract.model import BareNewlines
 from mailport.policy import replies
 from mailport.policy.replies import Reply
@@ -62,4 +64,9 @@ def is_not_smtp(line: bytes) -> bool:
 
 def too_slow(octets: int, reading_seconds: float, min_rate: int) -> bool:
     """Whether message data came slower than `min_rate` octets a second on average over the seconds spent reading it."""
-    return bool(min_rate) and reading_seconds > GRACE_SECONDS and octets < min_rate * reading_seconds
+    return reading_seconds > seconds_for(octets, min_rate)
+
+
+def seconds_for(octets: int, min_rate: int) -> float:
+    """Return how many seconds of reading are enough for so many octets at `min_rate`; without a rate, any."""
+    return max(GRACE_SECONDS, octets / min_rate) if min_rate else inf

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from nats.js.errors import NotFoundError
 
+from mailport.address.mail_address import Address
 from mailport.deliver.destination import Receipt, Unavailable
 from mailport.deliver.nats.claims import MOST_LEFT, Claims
-from tests.deliver.conftest import MESSAGE, deliver
+from tests.deliver.conftest import MESSAGE, deliver, held
 from tests.deliver.nats.faulty import Fault, faulty
 from tests.deliver.nats.servers import NatsServer, client, make_stream, messages
 from tests.deliver.nats.streams import stream
@@ -41,6 +42,48 @@ async def test_over_max_payload_it_goes_by_claim_check(server: NatsServer):
     assert data == TRACE + LARGE
     digest = base64.urlsafe_b64encode(hashlib.sha256(TRACE + LARGE).digest()).decode()
     assert headers["Mailport-Object-Digest"] == f"SHA-256={digest}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", table({"a small message": (MESSAGE,), "one by claim check": (LARGE,)}))
+async def test_two_routes_into_one_stream(server: NatsServer, content: bytes):
+    """A login's message without Message-ID may go by two routes: neither is taken for the other's duplicate."""
+    async with client(server) as (_, jetstream):
+        store = await jetstream.create_object_store(STORE)
+        async with stream(server.url, objectStore=STORE) as destination, held(content) as whole:
+            for number, recipient in enumerate(("anna@example.org", "bert@example.org")):
+                await destination.deliver(whole.for_route(number), [Address.parse(recipient)])
+        found = await messages(server)
+        objects = [headers["Mailport-Object"] for _, headers, _ in found if "Mailport-Object" in headers]
+        bodies = [(await store.get(name)).data for name in objects]
+        await jetstream.delete_object_store(STORE)
+
+    assert [headers["Mailport-Rcpt-To"] for _, headers, _ in found] == ["anna@example.org", "bert@example.org"]
+    assert (bodies or [body for _, _, body in found]) == [TRACE + content] * 2
+    assert len(set(objects)) == len(objects)
+
+
+@pytest.mark.slow
+async def test_the_object_of_another_route_stays(server: NatsServer):
+    """The second route's message is not taken: its object goes, and the first one's does not."""
+    async with client(server) as (_, jetstream):
+        store = await jetstream.create_object_store(STORE)
+        await make_stream(server, name="FULL", subjects=["full.>"], max_bytes=100, discard="new")
+        full = {"objectStore": STORE, "stream": "FULL", "subject": "full.x"}
+        async with (
+            stream(server.url, objectStore=STORE) as first,
+            stream(server.url, **full) as second,
+            held(LARGE) as whole,
+        ):
+            (taken,) = await first.deliver(whole, [Address.parse("anna@example.org")])
+            (refused,) = await second.deliver(whole.for_route(1), [Address.parse("bert@example.org")])
+        [there] = await store.list(ignore_deletes=True)
+        await jetstream.delete_object_store(STORE)
+        await jetstream.delete_stream("FULL")
+
+    assert isinstance(taken, Receipt)
+    assert isinstance(refused, Unavailable)
+    assert there.name == "4bXyZ1"
 
 
 @pytest.mark.slow

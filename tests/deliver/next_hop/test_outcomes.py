@@ -20,6 +20,8 @@ UNAVAILABLE = b"451 4.3.0 the destination is not available, try again later\r\n"
             "an unknown recipient": (Step.RCPT, "550 5.1.1 no", b"550 5.1.1 no\r\n", "no_such_recipient"),
             "a full mailbox, for good": (Step.RCPT, "552 5.2.2 full", b"552 5.2.2 full\r\n", "no_such_recipient"),
             "without enhanced code": (Step.RCPT, "550 no", b"550 5.0.0 no\r\n", "no_such_recipient"),
+            "an address that it cannot read": (Step.RCPT, "501 bad", b"501 5.0.0 bad\r\n", "no_such_recipient"),
+            "… or does not want to": (Step.RCPT, "555 syntax", b"555 5.0.0 syntax\r\n", "no_such_recipient"),
             "relaying denied": (Step.RCPT, "554 5.7.1 Relay access denied", UNAVAILABLE, "destination_misconfigured"),
             "530 to RCPT": (Step.RCPT, "530 Must issue STARTTLS first", UNAVAILABLE, "destination_misconfigured"),
             "503 to RCPT, which is ours": (Step.RCPT, "503 need MAIL", UNAVAILABLE, "destination_misconfigured"),

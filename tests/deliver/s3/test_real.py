@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from mailport.address.mail_address import Address
 from mailport.contract import model
 from mailport.deliver.destination import Receipt, Unavailable
 from mailport.deliver.registry import Surroundings, build
 from mailport.outward.allowed import Allowed
 from mailport.outward.dial import Dialer
 from tests.deliver.certificates import certificate
-from tests.deliver.conftest import MESSAGE, deliver
+from tests.deliver.conftest import MESSAGE, deliver, held
 from tests.deliver.s3.buckets import bucket
 from tests.deliver.s3.faulty import Fault, faulty
 from tests.deliver.s3.servers import KEYS, Store, moto
@@ -52,6 +53,19 @@ async def test_a_message_is_an_object_with_its_envelope(store: Store):
     assert headers["Content-Type"] == "message/rfc822"
     assert len(outcomes) == 2
     assert all(isinstance(one, Receipt) and one.text.startswith(f"s3://mail/in/{KEY}.eml ") for one in outcomes)
+
+
+async def test_two_routes_into_one_bucket(store: Store):
+    """A login's message may go by two routes: each has its objects, also where the envelopes are objects themselves."""
+    many = [f"recipient-{number}@long-domain.example.org" for number in range(100)]
+    async with bucket(store.url, prefix="two/") as destination, held(MESSAGE) as whole:
+        for number, recipients in enumerate((["anna@example.org"], many, many[:50])):
+            await destination.deliver(whole.for_route(number), [Address.parse(one) for one in recipients])
+
+    assert [store.get(f"two/{KEY}{number}.eml")[1] for number in ("", ".2", ".3")] == [TRACE + MESSAGE] * 3
+    assert store.get(f"two/{KEY}.eml")[0]["x-amz-meta-mailport-rcpt-to"] == "anna@example.org"
+    assert store.get(f"two/{KEY}.3.eml")[0]["x-amz-meta-mailport-envelope"] == "4bXyZ1.3.json"
+    assert json.loads(store.get(f"two/{KEY}.2.json")[1])["Mailport-Rcpt-To"] == many
 
 
 async def test_a_large_message_goes_in_parts(store: Store):

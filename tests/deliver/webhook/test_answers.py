@@ -57,6 +57,7 @@ def test_every_other_class_of_status(statuses: list[int], reply: tuple[int, str]
             "for ever is five minutes": (503, "999999999", 300),
             "a number that no float holds": (503, "9" * 400, 0),
             "a date in the next century": (503, "Sat, 28 Nov 2126 21:00:00 GMT", 300),
+            "a year that no calendar has": (503, "Fri, 31 Dec 99999999999 23:59:59 GMT", 0),
             "nothing": (503, "", 0),
             "nonsense": (503, "soon", 0),
             "a negative number": (503, "-1", 0),

@@ -16,7 +16,7 @@ from mailport.deliver.nats import answers, stream, subjects
 from mailport.deliver.nats.answers import Stored
 from mailport.deliver.nats.claims import Claims
 from mailport.deliver.nats.stream import Stream
-from mailport.deliver.repeated import repeated_id
+from mailport.deliver.repeated import Repeated
 from mailport.deliver.trials import NoTurn, Trials
 from mailport.message.envelope import Envelope
 from mailport.message.message import Message
@@ -135,10 +135,11 @@ class Nats:
     async def _publish_to(
         self, session: Session, message: Message, octets: int, groups: dict[str, list[Address]]
     ) -> Sequence[Outcome]:
-        headers = {subject: await self._headers(message, subject, group) for subject, group in groups.items()}
+        known = await Repeated.of(message)
+        headers = {subject: self._headers(message, known, subject, group) for subject, group in groups.items()}
         name, content = "", b""
         if not _fits(octets, headers, groups, self._limit(session)):
-            name = message.envelope.id
+            name = message.id
             claim = await self._claim(session, message, name)
             headers = {subject: one | claim for subject, one in headers.items()}
         else:
@@ -174,11 +175,12 @@ class Nats:
             return Unavailable(why, reason=MISCONFIGURED)
         return Unavailable(f"{error}: the stream has no leader now")
 
-    async def _headers(self, message: Message, subject: str, recipients: Sequence[Address]) -> dict[str, str]:
-        message_id = await repeated_id(message, recipients)
+    def _headers(
+        self, message: Message, known: Repeated, subject: str, recipients: Sequence[Address]
+    ) -> dict[str, str]:
         return envelope_values.values(message.envelope, recipients, message.disposition) | {
             "Content-Type": envelope_values.CONTENT_TYPE,
-            "Nats-Msg-Id": f"{message_id}.{_digest(subject)}",
+            "Nats-Msg-Id": f"{known.id(recipients)}.{_digest(subject)}",
             "Nats-Expected-Stream": self._settings.stream,
         }
 

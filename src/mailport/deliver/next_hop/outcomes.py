@@ -9,9 +9,9 @@ from mailport.deliver.next_hop.session import Offers, Step
 
 _RECIPIENT = ("5.1.", "5.2.")  # of the address, of the mailbox (RFC 3463 §3.2, §3.3)
 _SENDER = ("5.1.7", "5.1.8", "5.3.4")
-# The refusals of a recipient that go without an enhanced code (RFC 5321 §4.2.2, RFC 7504 §4). A 503, a 530 or a 535
-# says nothing of the recipient: it would be ours.
-_OF_RECIPIENTS = frozenset((550, 551, 552, 553, 554, 556))
+# The refusals of a recipient that go without an enhanced code (RFC 5321 §4.2.2, §4.3.2; RFC 7504 §4). A 503, a 530 or a
+# 535 says nothing of the recipient: it would be ours.
+_OF_RECIPIENTS = frozenset((501, 550, 551, 552, 553, 554, 555, 556))
 
 
 class Closing(Unavailable):

@@ -95,11 +95,11 @@ class S3:
 
     async def _write(self, message: Message, recipients: Sequence[Address]) -> Receipt:
         bucket = await self._ready()
-        name = f"{self._settings.prefix}{message.envelope.time.astimezone(UTC):%Y/%m/%d}/{message.envelope.id}"
+        name = f"{self._settings.prefix}{message.envelope.time.astimezone(UTC):%Y/%m/%d}/{message.id}"
         values = envelope_values.values(message.envelope, recipients, message.disposition)
         if _octets(values) > METADATA_OCTETS:
             await bucket.put(f"{name}.json", _as_json(values), {"Content-Type": "application/json"})
-            values = {"Mailport-Id": values["Mailport-Id"], "Mailport-Envelope": f"{message.envelope.id}.json"}
+            values = {"Mailport-Id": values["Mailport-Id"], "Mailport-Envelope": f"{message.id}.json"}
         values["Content-Type"] = envelope_values.CONTENT_TYPE
         octets = message.length(final=True)
         if octets <= AT_ONCE:

@@ -44,7 +44,7 @@ def pause(status: int, retry_after: str, now: datetime) -> float:
     else:
         try:
             date = parsedate_to_datetime(retry_after)
-        except ValueError:
+        except (ValueError, OverflowError):  # a year that no calendar has
             return 0.0
         seconds = ((date if date.tzinfo else date.replace(tzinfo=UTC)) - now).total_seconds()
     return min(max(seconds, 0.0), LONGEST_PAUSE)

@@ -13,7 +13,7 @@ from mailport.address.mail_address import Address
 from mailport.contract import model
 from mailport.contract.model import WebhookFormat
 from mailport.deliver.destination import Connections, Outcome, Unavailable
-from mailport.deliver.repeated import repeated_id
+from mailport.deliver.repeated import Repeated
 from mailport.deliver.trials import Trials
 from mailport.deliver.webhook import answers, bodies, envelope_fields, signature
 from mailport.deliver.webhook.credentials import Credentials
@@ -102,7 +102,7 @@ class Webhook:
         self, message: Message, recipients: Sequence[Address]
     ) -> tuple[list[tuple[str, str]], bytes | Body]:
         """Return the header and the body, for which there may be a wait: our threads are few. Raises OSError."""
-        message_id, timestamp = await repeated_id(message, recipients), int(time.time())
+        message_id, timestamp = (await Repeated.of(message)).id(recipients), int(time.time())
         signing = self._proof.keys.signing(message_id, timestamp) if self._proof.keys is not None else None
         if self._format is WebhookFormat.JSON:
             fields = [("Content-Type", "application/json")]
