@@ -11,7 +11,6 @@ from mailport.contract.faults import Invalid
 from mailport.contract.model import Deliver, Spec
 from mailport.deliver.health import Finding, State
 from mailport.deliver.registry import not_installed
-from mailport.deliver.served import not_in_this_version
 from mailport.listener.destinations import Destinations
 from mailport.listener.health import check
 from mailport.listener.secrets import Secrets
@@ -47,7 +46,7 @@ def try_destinations(spec: Spec, secrets: Secrets, *, local: bool, denied: Itera
     `local` and `denied` are those of outward/allowed.py. Raises Invalid, and has tried nothing, for routes that this
     installation cannot serve: another image may.
     """
-    if faults := [*not_in_this_version(spec), *not_installed(spec)]:
+    if faults := [*not_installed(spec)]:
         raise Invalid(faults)
     dialer = Dialer(Allowed(local=local, denied=denied))
     loaded = Destinations(Path(), None, dialer).load(spec, secrets, lambda _: True)

@@ -21,7 +21,6 @@ from mailport.contract.model import Clients, HtpasswdKeyRef, InboundSmtp, Spec
 from mailport.contract.references import Reference
 from mailport.deliver.mailbox_usage import MailboxUsage
 from mailport.deliver.registry import not_installed
-from mailport.deliver.served import not_in_this_version
 from mailport.listener.checking import Checkers
 from mailport.listener.config import Config, ListenerOptions, Missing, Route, listener_options, size_limits
 from mailport.listener.credentials import BadHtpasswd, Users
@@ -168,10 +167,7 @@ class Loader:
         document = None
         if found.documents is not None:
             gateway = found.documents.gateway
-            not_served = [
-                fault.within(found.documents.source)
-                for fault in (*not_in_this_version(gateway.spec), *not_installed(gateway.spec))
-            ]
+            not_served = [fault.within(found.documents.source) for fault in not_installed(gateway.spec)]
             faults += not_served
             if not not_served:
                 document = _Document(gateway, _hash(texts))
