@@ -7,7 +7,7 @@ earlier one of that name stays in use, and the other parts are taken up all the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from mailport.contract import documents
 from mailport.contract.documents import Contents
 from mailport.contract.faults import Fault, Invalid
 from mailport.contract.model import Clients, HtpasswdKeyRef, InboundSmtp, Spec
-from mailport.contract.references import Reference
+from mailport.contract.references import references
 from mailport.deliver.mailbox_usage import MailboxUsage
 from mailport.deliver.registry import not_installed
 from mailport.listener.checking import Checkers
@@ -29,7 +29,7 @@ from mailport.listener.files import Files, read_what_is_there
 from mailport.listener.mounted import served_spec
 from mailport.listener.secrets import Secrets, Sources, Unreadable
 from mailport.listener.slots import Slots
-from mailport.listener.tls import CHAIN, KEY, Certificates, LoadedTls
+from mailport.listener.tls import Certificates, LoadedTls
 from mailport.outward.allowed import Allowed
 from mailport.outward.dial import Dialer
 from mailport.policy.access import AccessList
@@ -136,7 +136,7 @@ class Loader:
         spec, not_mounted = served_spec(document.gateway.spec, self._served, self._is_there)
         self._served = spec
         destinations = self._destinations.load(document.gateway.spec, secrets, self._is_there)
-        self._watched = [*self._places.files, *_secret_files(spec, secrets, destinations.references)]
+        self._watched = [*self._places.files, *_secret_files(spec, secrets)]
         not_mounted = tuple(dict.fromkeys((*not_mounted, *destinations.not_mounted)))
         tls = self._load_tls(spec, secrets)
         self._load_users(spec, secrets)
@@ -225,14 +225,8 @@ class Loader:
             self._users.load(secrets)
 
 
-def _secret_files(spec: Spec, secrets: Secrets, references: Iterable[Reference]) -> Iterator[Path]:
-    if spec.tls is not None:
-        for ref in spec.tls.certificate_refs:
-            yield from secrets.paths("Secret", ref.name, (CHAIN, KEY))
-    if spec.auth is not None:
-        ref = spec.auth.htpasswd.secret_ref
-        yield from secrets.paths("Secret", ref.name, (ref.key,))
-    for reference in references:
+def _secret_files(spec: Spec, secrets: Secrets) -> Iterator[Path]:
+    for reference in references(spec):
         yield from secrets.paths(reference.kind, reference.name, reference.keys)
 
 
