@@ -10,7 +10,7 @@ from typing import Any
 
 from mailport.deliver.maildir import Maildir
 from mailport.listener import metrics
-from mailport.listener.health import Checks
+from mailport.listener.health import DestinationChecks
 from mailport.listener.server import Server
 from mailport.process.web import Answer, Page, plain
 
@@ -40,7 +40,7 @@ def pages(ready: Ready, status: Status, expose: Callable[[], None]) -> dict[str,
 
 
 def status(
-    server: Server, checks: Checks, *, draining: bool, restart_required: bool, reload_error: str
+    server: Server, checks: DestinationChecks, *, draining: bool, restart_required: bool, reload_error: str
 ) -> dict[str, Any]:
     """Return what /status shows; `reload_error` is that of a reload which came to nothing."""
     config, connections = server.config, server.connections

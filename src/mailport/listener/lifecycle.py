@@ -21,8 +21,8 @@ from mailport.deliver.message_file import sweep
 from mailport.listener import admin, dev, tls
 from mailport.listener.bindings import Bound, CannotBind, bind_all
 from mailport.listener.config import Config
-from mailport.listener.credentials import Checker
-from mailport.listener.health import Checks
+from mailport.listener.credentials import PasswordChecks
+from mailport.listener.health import DestinationChecks
 from mailport.listener.load import Loader, Places
 from mailport.listener.reload import Reloader
 from mailport.listener.secrets import Secrets
@@ -110,16 +110,16 @@ class _Process:
         self._delay = options.shutdown_delay
         self._dev_secrets: dev.DevSecrets | None = None
         self._server: Server | None = None
-        self._checks: Checks | None = None
+        self._checks: DestinationChecks | None = None
 
     async def run(self) -> int:
         """Load, bind, serve, drain."""
         self._listen_to_signals()
         config = await self._first_load()
-        checker = Checker()
+        passwords = PasswordChecks()
         space = Space(self._options.scratch, self._options.scratch_limit or config.spec.pod.scratch_limit)
-        server = self._server = Server(config, checker, space)
-        checks = self._checks = Checks(lambda: server.config.routes)
+        server = self._server = Server(config, passwords, space)
+        checks = self._checks = DestinationChecks(lambda: server.config.routes)
         bound, warnings = self._bind(config.spec)
         raise_descriptor_limit(config.spec, self._log)
         runner = await self._start_admin(bound, checks)
@@ -139,7 +139,7 @@ class _Process:
             await asyncio.gather(*following, return_exceptions=True)
             if runner is not None:
                 await runner.cleanup()
-            checker.close()
+            passwords.close()
             server.handshakes.close()
             space.close()
             await self._reloader.close()
@@ -206,7 +206,7 @@ class _Process:
         except CannotBind as error:
             raise Failed("CannotBind", str(error)) from error
 
-    async def _start_admin(self, bound: list[Bound], checks: Checks) -> web.Running | None:
+    async def _start_admin(self, bound: list[Bound], checks: DestinationChecks) -> web.Running | None:
         if self._options.admin is None:
             return None
         host, port = self._options.admin

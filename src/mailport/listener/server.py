@@ -17,7 +17,7 @@ from mailport.deliver.destination import Destination
 from mailport.listener import metrics
 from mailport.listener.bindings import BACKLOG, Bound
 from mailport.listener.config import Config, ListenerOptions
-from mailport.listener.credentials import Checker
+from mailport.listener.credentials import PasswordChecks
 from mailport.listener.delivered import Delivered
 from mailport.listener.journal import Journal
 from mailport.listener.proxy import BadHeader, Client, NoData, first_octet, read_header
@@ -45,10 +45,10 @@ _log = log.get()
 class Server:
     """All listeners of one configuration."""
 
-    def __init__(self, config: Config, checker: Checker, space: Space | None = None) -> None:
+    def __init__(self, config: Config, passwords: PasswordChecks, space: Space | None = None) -> None:
         self.started_with = config.spec
         self.config = config
-        self.checker = checker
+        self.passwords = passwords
         self.delivered = Delivered()
         self.handshakes = Handshakes()
         self.space = space or Space()

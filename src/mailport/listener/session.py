@@ -22,7 +22,7 @@ from aiosmtpd.smtp import Session as Greeting
 from mailport.contract.model import SenderMatch, TlsMode
 from mailport.listener import login, metrics
 from mailport.listener.config import Config, ListenerOptions
-from mailport.listener.credentials import Busy, Checker
+from mailport.listener.credentials import Busy, PasswordChecks
 from mailport.listener.delivered import Delivered
 from mailport.listener.errors import Errors
 from mailport.listener.journal import Journal
@@ -59,7 +59,7 @@ class SessionServer(Protocol):
     config: Config
     draining: bool
     ending_at_once: bool  # then no client is waited for, not even until it has read its last reply
-    checker: Checker
+    passwords: PasswordChecks
     delivered: Delivered
     handshakes: Handshakes
     space: Space
@@ -369,7 +369,7 @@ class Session(SMTP):
         except login.ExchangeFailed as failure:
             self.reply(failure.reply)
             return
-        await self._check(config, credentials)
+        await self._check_password(config, credentials)
 
     async def _ask(self, challenge: bytes) -> bytes:
         """Send a challenge, and return the client's response to it. Raises ExchangeFailed, LineTooLong."""
@@ -384,7 +384,7 @@ class Session(SMTP):
             raise login.ExchangeFailed(refusal)
         return login.response(line)
 
-    async def _check(self, config: Config, credentials: Credentials) -> None:
+    async def _check_password(self, config: Config, credentials: Credentials) -> None:
         user = credentials.user.decode("utf-8", "replace")
         reply, result = replies.BAD_CREDENTIALS, "bad"
         if config.users is None:
@@ -392,7 +392,7 @@ class Session(SMTP):
         else:
             self.wire.send()  # the replies to commands in front of AUTH do not wait for the password's check
             try:
-                if await self.server.checker.check(config.users, self._client_key, user, credentials.password):
+                if await self.server.passwords.check(config.users, self._client_key, user, credentials.password):
                     reply, result = replies.AUTHENTICATED, "ok"
             except Busy:
                 reply, result = replies.AUTH_UNAVAILABLE, "unavailable"
