@@ -49,12 +49,12 @@ class Places:
     files: tuple[Path, ...]
     secrets: tuple[Path, ...] = ()  # DIR/<name>/<key>, as Kubernetes mounts them
     config_maps: tuple[Path, ...] = ()
-    mail: Path = Path("var/mail")
-    scratch: Path | None = None  # the folder for contents on their way; None: the system's for temporary files
-    mailbox_limit: int = 0  # octets that mailboxes without a claim may take; 0: no limit
+    mail: Path = Path("var/mail")  # mailboxes are made in here
+    scratch: Path | None = None  # where messages lie that memory has no room for; None: the system's temporary files
+    mailbox_limit: int = 0  # octets that mailboxes without a claim may hold together; 0: no limit
     local_destinations: bool = False  # connections to loopback and link-local addresses are allowed
     denied_destinations: tuple[str, ...] = ()  # CIDRs that no connection goes to
-    mounted: frozenset[str] | None = None  # the names of all that this pod mounts; None is no pod: all may come
+    mounted: frozenset[str] | None = None  # the Secrets and ConfigMaps that this pod mounts; None: not in a pod
 
 
 @dataclass(frozen=True, slots=True)
