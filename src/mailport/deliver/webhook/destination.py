@@ -69,8 +69,9 @@ class Webhook:
                 raise trial.failure(error) from error
             except BodyLate as error:
                 raise _late() from error
-            trial.failed = self._take_note(answer)
-        return [answers.outcome(answer.status, answer.text)] * len(recipients)
+            outcome = answers.outcome(answer.status, answer.text)
+            trial.failed = self._take_note(answer, outcome)
+        return [outcome] * len(recipients)
 
     async def check(self) -> None:
         """Connect, with TLS where it is https. Whether mail is taken there, this does not tell. Raises Unavailable."""
@@ -117,9 +118,8 @@ class Webhook:
             fields.append(("Authorization", self._proof.credentials.authorization))
         return fields, body
 
-    def _take_note(self, answer: Answer) -> bool | None:
+    def _take_note(self, answer: Answer, outcome: Outcome) -> bool | None:
         """Return whether an answer is a failure of the receiver; None where that is not clear."""
-        outcome = answers.outcome(answer.status, answer.text)
         if not isinstance(outcome, Unavailable):
             return False
         self._trials.failure = outcome
