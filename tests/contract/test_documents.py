@@ -15,7 +15,7 @@ import yaml
 
 from mailport.commands.validate import validate
 from mailport.contract import documents, yaml_text
-from mailport.contract.documents import Invalid
+from mailport.contract.faults import Invalid
 from mailport.listener.tls import self_signed
 from tests.tables import table
 

@@ -11,7 +11,6 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import NamedTuple
 
 _ALL_OF_IPV4 = 0xFFFF_FFFF
-_ALL_OF_IPV6 = (1 << 128) - 1
 
 _MAPPED = int(IPv6Address("::ffff:0:0")) >> 32  # ::ffff:0:0/96: how an IPv6 socket shows IPv4 (RFC 4291 §2.5.5.2)
 _NAT64 = int(IPv6Address("64:ff9b::")) >> 32  # 64:ff9b::/96: IPv4 clients behind a translator (RFC 6052 §2.1)
