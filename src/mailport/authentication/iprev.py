@@ -18,14 +18,9 @@ class IprevResult(NamedTuple):
     why: str  # for people
 
 
-def reverse_name(address: IpAddress) -> str:
-    """Return the name whose PTR records name the hosts of an address."""
-    return address.reverse_pointer
-
-
 def check(client: IpAddress) -> Asking[IprevResult]:
     """Look for a name of the client's address that leads back to it."""
-    question = Question(reverse_name(client), RecordType.PTR)
+    question = Question(client.reverse_pointer, RecordType.PTR)
     answer = yield question
     if answer.failed:
         return IprevResult(Result.TEMPERROR, "", f"{question.name} PTR: {answer.status}")
