@@ -6,10 +6,9 @@ import re
 from collections.abc import Generator
 from enum import StrEnum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, TypeAlias, TypeVar
 
-IpAddress: TypeAlias = IPv4Address | IPv6Address
+from mailport.address.ip_ranges import IpAddress
 
 MAX_NAME = 253  # characters of a name without the root's dot (RFC 1035 §2.3.4: 255 octets on the wire)
 

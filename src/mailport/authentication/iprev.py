@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mailport.authentication.dns import Asking, IpAddress, Question, RecordType, is_name
+from mailport.address.ip_ranges import IpAddress
+from mailport.authentication.dns import Asking, Question, RecordType, is_name
 from mailport.authentication.result import Result
 
 MAX_NAMES = 10  # of one address that are followed (RFC 8601 §3, RFC 7208 §4.6.4)

@@ -6,8 +6,9 @@ from collections.abc import Generator
 from enum import StrEnum
 from typing import NamedTuple
 
+from mailport.address.ip_ranges import IpAddress
 from mailport.authentication import spf_macro
-from mailport.authentication.dns import Answer, Asking, IpAddress, Question, RecordType, is_name
+from mailport.authentication.dns import Answer, Asking, Question, RecordType, is_name
 from mailport.authentication.iprev import MAX_NAMES, validated_names
 from mailport.authentication.result import Result
 from mailport.authentication.spf_record import Kind, Mechanism, Record, SyntaxFault, is_spf, parse

@@ -10,12 +10,12 @@ from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 from mailport.address.mail_address import Address
 from mailport.message.envelope import Envelope
 from mailport.message.message import Message
+from mailport.outward.printable import printable
 from mailport.policy.replies import Reply
 
 MISCONFIGURED = "destination_misconfigured"  # the reason of an Unavailable that only a person can mend
 
 _ENHANCED = re.compile(r"[245](\.[0-9]{1,3}\.[0-9]{1,3})")  # RFC 3463 §2
-_NOT_PRINTABLE = re.compile(r"[^ -~]+")
 _MAX_TEXT = 400  # octets of a text: a reply's line has at most 512 (RFC 5321 §4.5.3.1.5)
 
 
@@ -152,4 +152,4 @@ def _of_class(digit: str, enhanced: str) -> str:
 
 def _one_line(text: str) -> str:
     """Return a text as one line of printable ASCII."""
-    return _NOT_PRINTABLE.sub(" ", text).strip()[:_MAX_TEXT] or "refused"
+    return printable(text).strip()[:_MAX_TEXT] or "refused"
