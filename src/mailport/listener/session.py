@@ -427,27 +427,30 @@ class Session(SMTP):
         assert not isinstance(parsed, Reply)  # noqa: S101 - for mypy: a Reply is a refusal
         config = self.server.config
         self._messages += 1
-        envelope = Envelope(
+        envelope = self._envelope(parsed, self.session.host_name, config)
+        of_client = self._begin_check(config)
+        sender = (parsed.sender.local, parsed.sender.domain_key) if parsed.sender is not None else None
+        check = of_client.message(sender, envelope.helo) if of_client is not None else None
+        self.transaction = Transaction(config, envelope, self.loop.time, check)
+        self.wire.write(replies.SENDER_OK.line)
+
+    def _envelope(self, given: command.MailCommand, helo: str, config: Config) -> Envelope:
+        return Envelope(
             id=f"{self.id}.{self._messages}",
-            sender=parsed.sender,
-            smtputf8=parsed.smtputf8,
-            body_8bitmime=parsed.body_8bitmime,
-            size=parsed.size,
+            sender=given.sender,
+            smtputf8=given.smtputf8,
+            body_8bitmime=given.body_8bitmime,
+            size=given.size,
             user=self.user,
             client=self.client.address,
             client_port=self.client.port,
-            helo=self.session.host_name,
+            helo=helo,
             extended=self.session.extended_smtp,
             tls=self._tls,
             listener=self.listener,
             hostname=config.spec.hostname,
             time=datetime.now(UTC),
         )
-        of_client = self._begin_check(config)
-        sender = (parsed.sender.local, parsed.sender.domain_key) if parsed.sender is not None else None
-        check = of_client.message(sender, envelope.helo) if of_client is not None else None
-        self.transaction = Transaction(config, envelope, self.loop.time, check)
-        self.wire.write(replies.SENDER_OK.line)
 
     def _refusal_of_sender(self, given: command.MailCommand) -> Reply | None:
         config = self.server.config
