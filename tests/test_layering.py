@@ -142,7 +142,9 @@ DOORS = {
     "kubernetes": Door(("kubernetes",), ("mailport.operator.cluster",)),
     "nats-py": Door(("nats",), ("mailport.deliver.nats.session",)),
     "obstore": Door(("obstore",), ("mailport.deliver.s3.bucket",)),
-    "orjson": Door(("orjson",), ("mailport.process.log", "mailport.operator.watch.store")),
+    "orjson": Door(
+        ("orjson",), ("mailport.process.log", "mailport.operator.watch.kept", "mailport.operator.watch.store")
+    ),
     "prometheus-client": Door(
         ("prometheus_client",), ("mailport.listener.metrics", "mailport.operator.report.metrics")
     ),
