@@ -66,7 +66,7 @@ class Webhook:
             try:
                 answer = await self._post(message, recipients, _now() + self._trials.seconds)
             except _FAILURES as error:
-                raise trial.failure(error) from error
+                raise trial.note_failure(error) from error
             except BodyLate as error:
                 raise _late() from error
             outcome = answers.outcome(answer.status, answer.text)
@@ -122,7 +122,7 @@ class Webhook:
         """Return whether an answer is a failure of the receiver; None where that is not clear."""
         if not isinstance(outcome, Unavailable):
             return False
-        self._trials.failure = outcome
+        self._trials.last_failure = outcome
         if pause := answers.pause(answer.status, answer.retry_after, datetime.now(UTC)):
             self._trials.breaker.open(_now(), pause)
         return answers.is_down(answer.status) or None
