@@ -14,8 +14,8 @@ MOST_FIELDS = 10_000
 _FIELD = re.compile(rb"([!-9;-~]{1,998}+)[ \t]*+:([^\r]*+(?:\r\n[ \t][^\r]*+)*+)(?:\r\n|\Z)")  # as message/header.py
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 _ID = re.compile(r"<[^<>\s]{1,996}+>")
-_MOST_ADDRESSES = 64 * 1024  # characters of one field that are looked through for addresses, and
-_MOST_IDS = 1000
+_MOST_ADDRESSES = 64 * 1024  # characters of one field that are searched for addresses
+_MOST_IDS = 1000  # message ids of one field that are kept
 
 
 class Field(NamedTuple):
