@@ -50,7 +50,7 @@ OPERATOR_ROOMS = {
     ),
     "operator.admit": Layer(
         ("mailport.operator.admit",),
-        frozenset({"deliver", "outward", "operator.children", "operator.watch", "operator.facts"}) | BELOW_POLICY,
+        frozenset({"outward", "operator.children", "operator.watch", "operator.facts"}) | BELOW_POLICY,
         pure=True,
     ),
     "operator.apply": Layer(
@@ -70,7 +70,7 @@ LAYERS = {
     "commands": Layer(
         ("mailport.__main__", "mailport.commands"),
         frozenset({"listener", "operator", "operator.admit", "operator.children", "operator.facts"})
-        | frozenset({"deliver", "checks", "message", "policy", "authentication", "process"})
+        | frozenset({"checks", "message", "policy", "authentication", "process"})
         | BELOW_POLICY,
     ),
     "listener": Layer(
@@ -142,7 +142,9 @@ DOORS = {
     "kubernetes": Door(("kubernetes",), ("mailport.operator.cluster",)),
     "nats-py": Door(("nats",), ("mailport.deliver.nats.session",)),
     "obstore": Door(("obstore",), ("mailport.deliver.s3.bucket",)),
-    "orjson": Door(("orjson",), ("mailport.process.log", "mailport.operator.watch.store")),
+    "orjson": Door(
+        ("orjson",), ("mailport.process.log", "mailport.operator.watch.kept", "mailport.operator.watch.store")
+    ),
     "prometheus-client": Door(
         ("prometheus_client",), ("mailport.listener.metrics", "mailport.operator.report.metrics")
     ),

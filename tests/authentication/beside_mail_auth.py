@@ -20,13 +20,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from mailport.authentication import dmarc, dns, spf
+from mailport.authentication import dmarc, spf
 from mailport.authentication.fields import Fields
 from mailport.authentication.spf import SpfResult
 from tests.authentication import odd_signatures, odd_zones
 from tests.authentication.signing import split, verify
 from tests.authentication.test_arc_suite import verified
-from tests.authentication.zones import Zone, answering
+from tests.authentication.zones import Zone, answering, run
 from tests.checks.dns_server import DnsServer, dns_server
 
 HARNESS = Path(__file__).parents[2] / "tools/mail-auth"
@@ -64,7 +64,7 @@ def mail_auth() -> Iterator[MailAuth]:
 
 def spf_of(case: odd_zones.Case) -> SpfResult:
     local, _, domain = case.sender.partition("@")
-    return dns.run(spf.check(ip_address(case.client), sender=(local, domain), helo=case.helo), answering(case.zone))
+    return run(spf.check(ip_address(case.client), sender=(local, domain), helo=case.helo), answering(case.zone))
 
 
 def compare_spf(other: MailAuth, seed: int) -> tuple[str, str, str]:
@@ -78,7 +78,7 @@ def compare_dmarc(other: MailAuth, seed: int) -> tuple[str, str, str]:
     case = odd_zones.dmarc_case(Random(seed))
     signed = verify(case.message, case.zone)
     section, _ = split(case.message)
-    found = dns.run(dmarc.check(Fields(section), spf_of(case), signed), answering(case.zone))
+    found = run(dmarc.check(Fields(section), spf_of(case), signed), answering(case.zone))
     theirs = other(
         case.zone, client=case.client, sender=case.sender, helo=case.helo, message=case.message.decode("latin-1")
     )

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from mailport.authentication import dkim, dns, keys
+from mailport.authentication import dkim, keys
 from mailport.authentication.body_hash import BodyHash, BodyHashes
 from mailport.authentication.dkim import DkimResult, Signature
 from mailport.authentication.fields import Fields
-from tests.authentication.zones import Zone, answering
+from tests.authentication.zones import Zone, answering, run
 
 NOW = 1_780_000_000
 
@@ -107,7 +107,7 @@ def verify(message: bytes, keys_of: Zone, now: int = NOW, cut: int = 1 << 20) ->
         if isinstance(one, DkimResult)
         else dkim.judge(
             one,
-            dns.run(keys.ask(one.selector, one.domain, one.algorithm), answer),
+            run(keys.ask(one.selector, one.domain, one.algorithm), answer),
             fields,
             hashes.digest(relaxed=one.relaxed_body),
             now,

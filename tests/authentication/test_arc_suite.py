@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from mailport.authentication import arc, dns
+from mailport.authentication import arc
 from mailport.authentication.arc import Chain
 from mailport.authentication.body_hash import BodyHashes
 from mailport.authentication.fields import Fields
 from tests.authentication.signing import NOW, split
-from tests.authentication.zones import Zone, answering, published, suite
+from tests.authentication.zones import Zone, answering, published, run, suite
 
 PATH = "arc/arc-draft-validation-tests.yml"
 
@@ -36,7 +36,7 @@ def verified(message: bytes, zone: Zone) -> arc.ArcResult:
         return chain
     hashes = BodyHashes([chain.last.relaxed_body])
     hashes.update(body)
-    found = dns.run(arc.ask(chain), answering(zone))
+    found = run(arc.ask(chain), answering(zone))
     return arc.judge(chain, found, fields, hashes.digest(relaxed=chain.last.relaxed_body), NOW)
 
 

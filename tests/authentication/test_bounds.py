@@ -26,6 +26,7 @@ from mailport.authentication.results_field import Authentication
 from mailport.authentication.spf_record import SyntaxFault
 from mailport.authentication.tags import TagFault
 from tests.authentication import signing
+from tests.authentication.zones import run
 from tests.tables import table
 
 KIB64 = 64 * 1024
@@ -194,6 +195,6 @@ def test_any_answers(answers, local, domain, helo):
         return answers[len(asked) % len(answers)]
 
     for name in (domain, "a.example"):
-        found = dns.run(spf.check(ip_address("192.0.2.1"), sender=(local, name), helo=helo), answer)
-        dns.run(dmarc.check(Fields(f"From: x@{name}\r\n".encode()), found, []), answer)
+        found = run(spf.check(ip_address("192.0.2.1"), sender=(local, name), helo=helo), answer)
+        run(dmarc.check(Fields(f"From: x@{name}\r\n".encode()), found, []), answer)
         asked.clear()

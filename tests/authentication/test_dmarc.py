@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailport.authentication import dkim, dmarc, dmarc_record, dns
+from mailport.authentication import dkim, dmarc, dmarc_record
 from mailport.authentication.dmarc import DmarcResult
 from mailport.authentication.dmarc_record import Policy
 from mailport.authentication.dns import Question
 from mailport.authentication.fields import Fields
 from mailport.authentication.result import Result
 from mailport.authentication.spf import Identity, SpfResult
-from tests.authentication.zones import Zone, answering
+from tests.authentication.zones import Zone, answering, run
 from tests.tables import table
 
 REJECT = "v=DMARC1; p=reject"
@@ -41,7 +41,7 @@ def checked(
     of_spf = next((one for one in found if isinstance(one, SpfResult)), None)
     of_dkim = [one for one in found if isinstance(one, dkim.DkimResult)]
     fields = Fields(f"From: anna@{author}\r\n".encode())
-    return dns.run(dmarc.check(fields, of_spf, of_dkim), answering(zone, asked))
+    return run(dmarc.check(fields, of_spf, of_dkim), answering(zone, asked))
 
 
 ORG = records(example_org=REJECT)
@@ -577,7 +577,7 @@ def test_an_address_literal():
 )
 def test_no_one_author(section, policy):
     """Permerror, and nothing is asked; what a mail program may show as the author is not to pass for one."""
-    found = dns.run(dmarc.check(Fields(section), None, []), answering({}))
+    found = run(dmarc.check(Fields(section), None, []), answering({}))
 
     assert (found.result, found.policy.word) == (Result.PERMERROR, policy), found.why
 

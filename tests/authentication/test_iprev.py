@@ -6,10 +6,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from mailport.authentication import dns, iprev
+from mailport.authentication import iprev
 from mailport.authentication.dns import Question
 from mailport.authentication.result import Result
-from tests.authentication.zones import answering
+from tests.authentication.zones import answering, run
 from tests.tables import table
 
 REVERSE = "1.2.0.192.in-addr.arpa"
@@ -56,7 +56,7 @@ SILENT = [("TIMEOUT", None)]
 )
 def test_result(zone, result, name):
     """Each result, and the name that led back."""
-    found = dns.run(iprev.check(ip_address("192.0.2.1")), answering(zone))
+    found = run(iprev.check(ip_address("192.0.2.1")), answering(zone))
 
     assert (found.result, found.name) == (result, name), found.why
 
@@ -66,7 +66,7 @@ def test_ipv6():
     client = ip_address("2001:db8::1")
     zone = {client.reverse_pointer: [("PTR", "a.example")], "a.example": [("AAAA", "2001:db8::1")]}
 
-    assert dns.run(iprev.check(client), answering(zone)).result is Result.PASS
+    assert run(iprev.check(client), answering(zone)).result is Result.PASS
 
 
 def test_at_most_ten_names():
@@ -74,5 +74,5 @@ def test_at_most_ten_names():
     asked: list[Question] = []
     zone = {REVERSE: [("PTR", f"n{number}.example") for number in range(15)], "n14.example": A}
 
-    assert dns.run(iprev.check(ip_address("192.0.2.1")), answering(zone, asked)).result is Result.FAIL
+    assert run(iprev.check(ip_address("192.0.2.1")), answering(zone, asked)).result is Result.FAIL
     assert len(asked) == 1 + iprev.MAX_NAMES

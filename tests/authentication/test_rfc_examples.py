@@ -11,7 +11,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from mailport.authentication import dkim, dmarc, dns, results_field
+from mailport.authentication import dkim, dmarc, results_field
 from mailport.authentication.body_hash import BodyHash
 from mailport.authentication.dkim import DkimResult, Signature
 from mailport.authentication.dmarc_record import Policy
@@ -22,7 +22,7 @@ from mailport.authentication.results_field import Authentication
 from mailport.authentication.spf import Identity, SpfResult
 from mailport.message import header
 from tests.authentication.signing import verify
-from tests.authentication.zones import Zone, answering
+from tests.authentication.zones import Zone, answering, run
 from tests.tables import table
 
 # RFC 6376
@@ -181,7 +181,7 @@ def by_dmarc(zone: Zone, author: str, *found: SpfResult | DkimResult) -> object:
     of_spf = next((one for one in found if isinstance(one, SpfResult)), None)
     of_dkim = [one for one in found if isinstance(one, DkimResult)]
     fields = Fields(f"From: sender@{author}\r\n".encode())
-    result = dns.run(dmarc.check(fields, of_spf, of_dkim), answering(zone))
+    result = run(dmarc.check(fields, of_spf, of_dkim), answering(zone))
     return result.result, result.policy_domain, result.policy
 
 

@@ -6,10 +6,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from mailport.authentication import dns, spf, spf_macro
+from mailport.authentication import spf, spf_macro
 from mailport.authentication.dns import Question
 from mailport.authentication.result import Result
-from tests.authentication.zones import Zone, answering
+from tests.authentication.zones import Zone, answering, run
 from tests.tables import table
 
 APPENDIX_A: Zone = {
@@ -47,7 +47,7 @@ def by_spf(client: str, records: dict[str, str], sender: str = "bob@example.com"
     for name, text in records.items():
         zone[name] = [*zone.get(name, []), ("TXT", text)]
     local, _, domain = sender.partition("@")
-    return dns.run(spf.check(ip_address(client), sender=(local, domain), helo="h.example"), answering(zone)).result
+    return run(spf.check(ip_address(client), sender=(local, domain), helo="h.example"), answering(zone)).result
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_rfc_7208_a_3(sender, client, result):
         zone[name] = [*zone.get(name, []), ("TXT", text)]
     local, _, domain = sender.partition("@")
 
-    found = dns.run(spf.check(ip_address(client), sender=(local, domain), helo="h.example"), answering(zone))
+    found = run(spf.check(ip_address(client), sender=(local, domain), helo="h.example"), answering(zone))
 
     assert found.result is result, found.why
 
@@ -213,7 +213,7 @@ def test_rfc_7208_section_7_4_of_ipv6():
     asked: list[Question] = []
     zone: Zone = {"email.example.com": [("TXT", "v=spf1 exists:%{ir}.%{v}._spf.%{d2} -all")]}
     sender = ("strong-bad", "email.example.com")
-    dns.run(spf.check(client, sender=sender, helo="h.example"), answering(zone, asked))
+    run(spf.check(client, sender=sender, helo="h.example"), answering(zone, asked))
 
     nibbles = "1.0.b.c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2"
     assert asked[-1].name == f"{nibbles}.ip6._spf.example.com"

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from mailport.address.ip_ranges import canonical
-from mailport.authentication import dns, spf
-from tests.authentication.zones import Zone, answering, published, suite
+from mailport.authentication import spf
+from tests.authentication.zones import Zone, answering, published, run, suite
 
 PATH = "spf/rfc7208-tests.yml"
 
@@ -59,7 +59,7 @@ def test_suite(case, zonedata):
     suite(PATH)
     local, _, domain = case["mailfrom"].rpartition("@")
     sender = (local, domain) if case["mailfrom"] else None
-    found = dns.run(spf.check(canonical(case["host"]), sender=sender, helo=case["helo"]), answering(zone_of(zonedata)))
+    found = run(spf.check(canonical(case["host"]), sender=sender, helo=case["helo"]), answering(zone_of(zonedata)))
 
     expected = case["result"]
     assert found.result in ([expected] if isinstance(expected, str) else expected), found.why

@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
-from mailport.authentication.dns import Answer, Question, RecordType, Status
+from mailport.authentication.dns import Answer, Asking, Question, RecordType, Status
 
 MAX_ALIASES = 8
+
+T = TypeVar("T")
 
 Zone = dict[str, list[tuple[str, Any]]]  # a name -> (type, value)s; ("TIMEOUT", None) and ("SERVFAIL", None) too
 
@@ -35,6 +37,17 @@ def suite(path: str) -> Path:
     if file is None:
         pytest.skip(f"no {path} in {' nor '.join(map(str, suites()))}: tools/suites.sh fetches it")
     return file
+
+
+def run(asking: Asking[T], answer: Callable[[Question], Answer]) -> T:
+    """Run a core to its end, answered by a function."""
+    try:
+        question = next(asking)
+        while True:
+            question = asking.send(answer(question))
+    except StopIteration as end:
+        result: T = end.value
+        return result
 
 
 def answering(zone: Zone, asked: list[Question] | None = None) -> Callable[[Question], Answer]:

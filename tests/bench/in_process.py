@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mailport.listener.credentials import Checker
+from mailport.listener.credentials import PasswordChecks
 from mailport.listener.load import Loader, Places
 from mailport.listener.proxy import Client
 from mailport.listener.server import Server
@@ -110,13 +110,13 @@ def seconds(messages: int, folder: Path) -> float:
 
     async def run() -> float:
         config = Loader(Places((file,), mail=folder / "mail")).load()
-        checker = Checker()
-        server = Server(config, checker)
+        passwords = PasswordChecks()
+        server = Server(config, passwords)
         await serve(server, 50)
         began = time.process_time()
         await serve(server, messages // SESSIONS)
         took = time.process_time() - began
-        checker.close()
+        passwords.close()
         return took
 
     with asyncio.Runner(loop_factory=loop.factory()) as runner:

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from mailport.authentication import dns
 from mailport.authentication.dns import Answer, Asking, Question, RecordType, Status
 from mailport.authentication.result import Result
 from mailport.authentication.results_field import Authentication
@@ -22,6 +21,7 @@ from mailport.checks.resolver import Resolver, Server
 from mailport.contract.model import InboundSmtp, Spec
 from mailport.listener.rehearsal import Rehearsal, rehearse
 from tests.authentication import signing
+from tests.authentication.zones import run
 from tests.checks.dns_server import DnsServer, dns_server
 from tests.ports import free_port
 from tests.tables import table
@@ -266,7 +266,7 @@ def test_known_answers_need_no_task():
     resolver = Resolver([])
     resolver._cache.put(Question("n0.example", RecordType.A), Answer(Status.NXDOMAIN), 60, time.monotonic())
 
-    assert dns.run(_many(1), resolver.known) == 0
+    assert run(_many(1), resolver.known) == 0
     assert Questions(resolver).start("spf", _many(1))._task is None
 
 

@@ -376,7 +376,9 @@ def test_bad_options(
     assert out == ""
 
 
-@pytest.mark.parametrize("server", ["localhost", "localhost:", "localhost:0", "localhost:65536", ":25", "[::1]:smtp"])
+@pytest.mark.parametrize(
+    "server", ["localhost", "localhost:", "localhost:0", "localhost:65536", "localhost:²", ":25", "[]:25", "[::1]:smtp"]
+)
 def test_a_server_is_host_and_port(server: str, capsys: pytest.CaptureFixture[str]) -> None:
     """argparse says so, with exit 2."""
     with pytest.raises(SystemExit) as ended:

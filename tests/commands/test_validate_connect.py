@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mailport.__main__ import main
-from mailport.deliver import served
+from mailport.deliver import registry
 from tests.clients.test_next_hops import login, second_mailport, write
 from tests.ports import free_port
 from tests.serving import PASSWORD, USER, Serving, document
@@ -106,12 +106,12 @@ def test_a_document_with_a_fault_is_not_tried(tmp_path: Path, capsys: pytest.Cap
     assert run(capsys, "--connect", LOCAL, "-f", file) == (2, [])
 
 
-def test_what_this_version_cannot_serve_is_not_tried(
+def test_what_this_installation_cannot_serve_is_not_tried(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     """The document may name an image that can: it is valid, and nothing is found of its routes."""
-    monkeypatch.setattr(served, "SERVED", frozenset({"maildir"}))
-    file = written(tmp_path, ("staff", {"lmtp": {"host": "127.0.0.1", "port": free_port()}}))
+    monkeypatch.setattr(registry, "find_spec", lambda _: None)  # the extra s3 is not installed
+    file = written(tmp_path, ("staff", {"s3": {"bucket": "mail"}}))
     changed = json.loads(Path(file).read_text())
     changed["spec"]["pod"] = {"image": "registry.example.org/mailport:9"}
     Path(file).write_text(json.dumps(changed))
@@ -119,7 +119,7 @@ def test_what_this_version_cannot_serve_is_not_tried(
     code = main(["validate", "--connect", LOCAL, "-f", file])
 
     assert code == 2
-    assert "spec.routes[0].deliver.lmtp: not in this version" in capsys.readouterr().err
+    assert 'spec.routes[0].deliver.s3: needs the extra "s3"' in capsys.readouterr().err
 
 
 # --- a real next hop that wants TLS and a login

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mailport.contract import documents, yaml_text
+from mailport.contract.faults import Invalid
 from mailport.contract.model import InboundSmtp
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def test_a_bad_document_fails_for_the_one_reason_that_it_states(path):
     """Its first two lines are the path and the message; there is nothing else wrong with it."""
     first, second, *_ = path.read_text().splitlines()
 
-    with pytest.raises(documents.Invalid) as caught:
+    with pytest.raises(Invalid) as caught:
         documents.load([(path.name, path.read_bytes())])
 
     faults = [(f"# path: {fault.path}", f"# message: {fault.message}") for fault in caught.value.faults]

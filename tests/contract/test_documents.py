@@ -15,8 +15,7 @@ import yaml
 
 from mailport.commands.validate import validate
 from mailport.contract import documents, yaml_text
-from mailport.contract.documents import Invalid
-from mailport.deliver import served
+from mailport.contract.faults import Invalid
 from mailport.listener.tls import self_signed
 from tests.tables import table
 
@@ -424,18 +423,6 @@ def test_validate_looks_at_certificates_beside_a_gateway(tmp_path):
     assert (code, "Secret mx-tls" in err, "key" in err) == (2, True, True), err
     code, err = said(tls_crt=chain)
     assert (code, err) == (2, "Secret mx-tls: it has no tls.key\n")
-
-
-def test_validate_names_what_is_to_come(tmp_path, monkeypatch):
-    """The document is right, and no listener of this version loads it: exit 2, unless it names an image of its own."""
-    monkeypatch.setattr(served, "SERVED", served.SERVED - {"s3"})
-    path = tmp_path / "mx.yaml"
-    to_come = GATEWAY.replace(b"maildir: {claimName: mail}", b"s3: {bucket: mail}")
-    path.write_bytes(to_come)
-    assert run(path) == (2, "", f"{path}: spec.routes[0].deliver.s3: not in this version\n")
-
-    path.write_bytes(to_come + b"  pod: {image: mailport:next}\n")
-    assert run(path)[0] == 0
 
 
 def test_validate_prints_a_line_a_fault(tmp_path):

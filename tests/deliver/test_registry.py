@@ -7,7 +7,7 @@ import pytest
 
 from mailport.contract import documents
 from mailport.contract.model import Deliver
-from mailport.deliver import registry, served
+from mailport.deliver import registry
 from mailport.deliver.discard import Discard
 from mailport.deliver.lmtp import Lmtp
 from mailport.deliver.maildir import Maildir
@@ -15,7 +15,6 @@ from mailport.deliver.nats.destination import Nats
 from mailport.deliver.refuse import Refuse
 from mailport.deliver.registry import DESTINATIONS, Surroundings, build, not_installed
 from mailport.deliver.s3.destination import S3
-from mailport.deliver.served import SERVED, not_in_this_version
 from mailport.deliver.smtp import Smtp
 from mailport.deliver.webhook.destination import Webhook
 from mailport.outward.allowed import Allowed
@@ -50,7 +49,7 @@ async def test_a_route_gets_its_destination(tmp_path: Path, deliver: dict[str, o
 
 def test_each_is_registered_under_its_name_in_the_document():
     """A kind that no document can name would never be used."""
-    assert DESTINATIONS.keys() == SERVED <= Deliver.model_fields.keys()
+    assert DESTINATIONS.keys() == Deliver.model_fields.keys()
     assert all(kind == destination.kind for kind, destination in DESTINATIONS.items())
 
 
@@ -80,14 +79,6 @@ spec:
     - {name: postmaster, recipients: [postmaster@example.org], deliver: {maildir: {}}}
     - {name: others, recipients: ["*@example.org"], deliver: {%s}}
 """
-
-
-def test_what_this_version_cannot_serve_is_said_by_its_field(monkeypatch: pytest.MonkeyPatch):
-    """The document stands, and the fault has the path of the field."""
-    monkeypatch.setattr(served, "SERVED", served.SERVED - {"s3"})
-    spec = documents.load([("-", (DOCUMENT % "s3: {bucket: mail}").encode())]).gateway.spec
-
-    assert [str(fault) for fault in not_in_this_version(spec)] == ["spec.routes[1].deliver.s3: not in this version"]
 
 
 def test_what_is_not_installed_is_said_with_how_to(monkeypatch: pytest.MonkeyPatch):

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mailport.contract import documents
+from mailport.contract.faults import Invalid
 from tests.kube.cluster import Cluster
 from tests.kube.test_crd import GOOD, create, gateway
 
@@ -33,7 +34,7 @@ OPAQUE |= {"configMap", "secret", "csi", "downwardAPI"}  # sources of volumes
 def judged_by_model(document: dict[str, Any]) -> list[str]:
     try:
         documents.load([("", json.dumps(document).encode())])
-    except documents.Invalid as invalid:
+    except Invalid as invalid:
         return [str(fault) for fault in invalid.faults]
     return []
 

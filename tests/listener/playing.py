@@ -27,7 +27,7 @@ from mailport.deliver.mailbox import folder_name
 from mailport.listener import errors, proxy, server, session, tls_layer, transaction
 from mailport.listener.bindings import Bound
 from mailport.listener.config import Config, Route
-from mailport.listener.credentials import Checker
+from mailport.listener.credentials import PasswordChecks
 from mailport.listener.load import Loader, Places
 from mailport.listener.server import Server
 from mailport.listener.tls import self_signed
@@ -135,10 +135,10 @@ class Served:
         self._loader = Loader(
             Places((self._file,), (folder / "secrets",), mail=folder / "mail", local_destinations=True)
         )
-        self._checker = Checker()
+        self._passwords = PasswordChecks()
         self.draining: asyncio.Task[int] | None = None
         self.space = Space(folder, dialog.space.get("scratch", 1 << 30), dialog.space.get("memory", MEMORY))
-        self.server = Server(self._load(), self._checker, self.space)
+        self.server = Server(self._load(), self._passwords, self.space)
         self.ports: dict[str, int] = {}
 
     def start(self) -> None:
@@ -189,7 +189,7 @@ class Served:
         try:
             return await self.draining
         finally:
-            self._checker.close()
+            self._passwords.close()
             self.server.handshakes.close()
             self.space.close()
             self._dns.close()

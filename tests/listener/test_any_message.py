@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from mailport.address.mail_address import Address
 from mailport.contract.model import Spec
 from mailport.deliver.destination import Outcome, Receipt
-from mailport.listener.credentials import Checker
+from mailport.listener.credentials import PasswordChecks
 from mailport.listener.proxy import Client
 from mailport.listener.server import Server
 from mailport.listener.session import Session
@@ -114,7 +114,7 @@ class Talk:
             for number, (name, box) in enumerate(zip(NAMES, boxes, strict=False))
         ]
         self.config = replace(loaded, routes=tuple(routes), router=by_name(loaded.spec, len(boxes)))
-        self.server = Server(self.config, Checker(), self.space)
+        self.server = Server(self.config, PasswordChecks(), self.space)
         self.transport = Transport()
         self.wire = Wire(asyncio.get_running_loop())
         self.wire.connection_made(self.transport)
@@ -164,7 +164,7 @@ class Talk:
     async def end(self) -> None:
         self.wire.connection_lost(None)  # the client is gone: nobody waits for it to read our last word
         await self.running
-        self.server.checker.close()
+        self.server.passwords.close()
         self.space.close()
 
 

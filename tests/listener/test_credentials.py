@@ -17,7 +17,7 @@ from mailport.listener.credentials import (
     MAX_WAITING_OF_CLIENT,
     BadHtpasswd,
     Busy,
-    Checker,
+    PasswordChecks,
     Users,
 )
 from tests.listener.test_hashes import argon2, bcrypt_of
@@ -181,7 +181,7 @@ def test_no_clock_tells_unknown_from_wrong(hashed: str) -> None:
     assert long == pytest.approx(wrong, rel=0.25)
 
 
-# --- Checker
+# --- PasswordChecks
 
 
 class Gate:
@@ -217,14 +217,16 @@ def gate() -> Iterator[Gate]:
 
 
 @pytest.fixture
-def checker() -> Iterator[Checker]:
-    checker = Checker()
-    yield checker
-    checker.close()
+def passwords() -> Iterator[PasswordChecks]:
+    passwords = PasswordChecks()
+    yield passwords
+    passwords.close()
 
 
-def ask(checker: Checker, gate: Gate, client: str, number: int = 0, password: bytes = b"right") -> asyncio.Task[bool]:
-    return asyncio.ensure_future(checker.check(gate, client, f"{client}{number}", password))
+def ask(
+    passwords: PasswordChecks, gate: Gate, client: str, number: int = 0, password: bytes = b"right"
+) -> asyncio.Task[bool]:
+    return asyncio.ensure_future(passwords.check(gate, client, f"{client}{number}", password))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -233,18 +235,18 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_answers_are_what_the_users_say(checker: Checker) -> None:
+async def test_answers_are_what_the_users_say(passwords: PasswordChecks) -> None:
     """True for the right password and False for others."""
     users = Users.parse(b"anna:%b" % RIGHT)
 
-    assert await checker.check(users, "client", "anna", b"right")
-    assert not await checker.check(users, "client", "anna", b"wrong")
-    assert not await checker.check(users, "client", "bob", b"right")
+    assert await passwords.check(users, "client", "anna", b"right")
+    assert not await passwords.check(users, "client", "anna", b"wrong")
+    assert not await passwords.check(users, "client", "bob", b"right")
 
 
-async def test_the_event_loop_goes_on_meanwhile(checker: Checker, gate: Gate) -> None:
+async def test_the_event_loop_goes_on_meanwhile(passwords: PasswordChecks, gate: Gate) -> None:
     """A check blocks a thread and nothing else."""
-    check = ask(checker, gate, "a")
+    check = ask(passwords, gate, "a")
     await until(lambda: gate.running == 1)
 
     assert not check.done()
@@ -252,9 +254,9 @@ async def test_the_event_loop_goes_on_meanwhile(checker: Checker, gate: Gate) ->
     assert await check
 
 
-async def test_two_are_checked_at_once(checker: Checker, gate: Gate) -> None:
+async def test_two_are_checked_at_once(passwords: PasswordChecks, gate: Gate) -> None:
     """The others wait."""
-    checks = [ask(checker, gate, client) for client in "abcdef"]
+    checks = [ask(passwords, gate, client) for client in "abcdef"]
     await until(lambda: gate.running == CHECKS_AT_ONCE)
     gate.open()
 
@@ -262,13 +264,13 @@ async def test_two_are_checked_at_once(checker: Checker, gate: Gate) -> None:
     assert gate.most_running == CHECKS_AT_ONCE == 2
 
 
-async def test_clients_take_turns(checker: Checker, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_clients_take_turns(passwords: PasswordChecks, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that asks once is not kept waiting by one that asks ten times."""
     monkeypatch.setattr(credentials, "CHECKS_AT_ONCE", 1)
-    checks = [ask(checker, gate, "a", number) for number in range(5)]
+    checks = [ask(passwords, gate, "a", number) for number in range(5)]
     await until(lambda: gate.running == 1)
-    checks += [ask(checker, gate, "b", number) for number in range(2)]
-    checks += [ask(checker, gate, "c")]
+    checks += [ask(passwords, gate, "b", number) for number in range(2)]
+    checks += [ask(passwords, gate, "c")]
     await asyncio.sleep(0)
     gate.open()
     await asyncio.gather(*checks)
@@ -276,28 +278,28 @@ async def test_clients_take_turns(checker: Checker, gate: Gate, monkeypatch: pyt
     assert gate.came == ["a0", "a1", "b0", "c0", "a2", "b1", "a3", "a4"]
 
 
-async def test_a_client_has_ten_waiting_and_no_more(checker: Checker, gate: Gate) -> None:
+async def test_a_client_has_ten_waiting_and_no_more(passwords: PasswordChecks, gate: Gate) -> None:
     """The next is Busy at once, and others still come in."""
-    checks = [ask(checker, gate, "a", number) for number in range(CHECKS_AT_ONCE + MAX_WAITING_OF_CLIENT)]
+    checks = [ask(passwords, gate, "a", number) for number in range(CHECKS_AT_ONCE + MAX_WAITING_OF_CLIENT)]
     await until(lambda: gate.running == CHECKS_AT_ONCE)
 
     with pytest.raises(Busy, match="of this client"):
-        await ask(checker, gate, "a")
-    checks.append(ask(checker, gate, "b"))
+        await ask(passwords, gate, "a")
+    checks.append(ask(passwords, gate, "b"))
     gate.open()
     assert all(await asyncio.gather(*checks))
 
 
-async def test_few_clients_with_many_do_not_shut_out_another(checker: Checker, gate: Gate) -> None:
+async def test_few_clients_with_many_do_not_shut_out_another(passwords: PasswordChecks, gate: Gate) -> None:
     """When a hundred wait, a client who has none gets the place of one who has most."""
-    running = [ask(checker, gate, "x", number) for number in range(CHECKS_AT_ONCE)]
+    running = [ask(passwords, gate, "x", number) for number in range(CHECKS_AT_ONCE)]
     crowd = [
-        ask(checker, gate, f"crowd{client}-", number)
+        ask(passwords, gate, f"crowd{client}-", number)
         for client in range(MAX_WAITING // MAX_WAITING_OF_CLIENT)
         for number in range(MAX_WAITING_OF_CLIENT)
     ]
     await until(lambda: gate.running == CHECKS_AT_ONCE)
-    late = ask(checker, gate, "late")
+    late = ask(passwords, gate, "late")
     await asyncio.sleep(0)
     gate.open()
     answers = await asyncio.gather(*crowd, return_exceptions=True)
@@ -307,20 +309,20 @@ async def test_few_clients_with_many_do_not_shut_out_another(checker: Checker, g
     assert [type(answer) for answer in answers].count(Busy) == 1
 
 
-async def test_a_hundred_wait_and_no_more(checker: Checker, gate: Gate) -> None:
+async def test_a_hundred_wait_and_no_more(passwords: PasswordChecks, gate: Gate) -> None:
     """Where each client has one, the next is Busy."""
-    checks = [ask(checker, gate, f"client{number}") for number in range(CHECKS_AT_ONCE + MAX_WAITING)]
+    checks = [ask(passwords, gate, f"client{number}") for number in range(CHECKS_AT_ONCE + MAX_WAITING)]
     await until(lambda: gate.running == CHECKS_AT_ONCE)
 
     with pytest.raises(Busy, match="too many passwords wait"):
-        await ask(checker, gate, "late")
+        await ask(passwords, gate, "late")
     gate.open()
     assert all(await asyncio.gather(*checks))
 
 
-async def test_clients_that_leave_are_not_checked(checker: Checker, gate: Gate) -> None:
+async def test_clients_that_leave_are_not_checked(passwords: PasswordChecks, gate: Gate) -> None:
     """Those whose check runs hold their place until it ends: leaving early buys no third thread."""
-    checks = [ask(checker, gate, "a", number) for number in range(6)]
+    checks = [ask(passwords, gate, "a", number) for number in range(6)]
     await until(lambda: gate.running == CHECKS_AT_ONCE)
     for check in checks[:4]:
         check.cancel()
@@ -333,21 +335,21 @@ async def test_clients_that_leave_are_not_checked(checker: Checker, gate: Gate) 
     assert gate.most_running == CHECKS_AT_ONCE
 
 
-async def test_no_memory_for_a_hash_is_busy(checker: Checker, gate: Gate) -> None:
+async def test_no_memory_for_a_hash_is_busy(passwords: PasswordChecks, gate: Gate) -> None:
     """The client may try again; the next check goes on."""
     gate.open()
 
     with pytest.raises(Busy, match="no memory"):
-        await ask(checker, gate, "a", password=b"too much")
-    assert await ask(checker, gate, "a")
+        await ask(passwords, gate, "a", password=b"too much")
+    assert await ask(passwords, gate, "a")
 
 
 async def test_what_waits_at_the_end_is_cancelled(gate: Gate) -> None:
     """Closing waits for nothing and leaves nothing waiting."""
-    checker = Checker()
-    checks = [ask(checker, gate, "a", number) for number in range(4)]
+    passwords = PasswordChecks()
+    checks = [ask(passwords, gate, "a", number) for number in range(4)]
     await until(lambda: gate.running == CHECKS_AT_ONCE)
-    checker.close()
+    passwords.close()
     gate.open()
 
     answers = await asyncio.gather(*checks, return_exceptions=True)

@@ -14,7 +14,7 @@ from mailport.deliver.destination import Connections, Refused, Unavailable
 from mailport.deliver.health import Finding, Health, State
 from mailport.listener import health, metrics
 from mailport.listener.config import Route
-from mailport.listener.health import Checks, check
+from mailport.listener.health import DestinationChecks, check
 from mailport.listener.slots import Slots
 from mailport.policy.rcpt import RouteFacts
 from tests.listener.transactions import Box
@@ -80,7 +80,7 @@ async def test_a_check_that_hangs_ends(monkeypatch: pytest.MonkeyPatch):
     assert await check(hangs) == Finding(State.UNREACHABLE, "no answer in 0 s")
 
 
-async def followed(checks: Checks, until: Callable[[], bool]) -> None:
+async def followed(checks: DestinationChecks, until: Callable[[], bool]) -> None:
     task = asyncio.create_task(checks.follow())
     async with asyncio.timeout(5):
         while not until():  # noqa: ASYNC110 - a check has no event for tests
@@ -100,7 +100,7 @@ async def test_one_that_hangs_holds_up_no_other_and_ends_with_the_process():
 
     hanging, there = Checked(come_to=hang), Checked()
     routes = [route("hangs", hanging), route("there", there), route("down", Checked(come_to=fails(Unavailable("no"))))]
-    checks = Checks(lambda: routes)
+    checks = DestinationChecks(lambda: routes)
     with capture_logs() as logged:
         await followed(checks, lambda: routes[2].health.finding.state is not State.UNKNOWN)
 
@@ -121,7 +121,7 @@ async def test_one_that_hangs_holds_up_no_other_and_ends_with_the_process():
 async def test_what_a_reload_brings_is_checked(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(health, "_LOOK_SECONDS", 0.01)
     routes = [route("first", Checked())]
-    checks = Checks(lambda: routes)
+    checks = DestinationChecks(lambda: routes)
     second = route("second", Checked())
 
     def reloads() -> bool:
@@ -146,7 +146,7 @@ def samples() -> dict[str, float]:
 async def test_metrics_are_of_the_routes_that_serve():
     """What is not known is not there, and a route that is gone takes all of its metrics along, also what comes late."""
     routes = [route("a", Checked()), route("b", Box()), route("new", Box())]
-    checks = Checks(lambda: routes)
+    checks = DestinationChecks(lambda: routes)
     routes[0].health.checked(Finding(State.UNREACHABLE, "no"), 0.0)
     routes[1].health.delivered(0.0)
     for one in routes:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from mailport.mime import parts, reading, source
 from mailport.mime.parts import MOST_DEPTH, MOST_PARTS, Problem
 from mailport.mime.reading import Reading, Text
-from mailport.mime.source import Octets
 from tests.mime.hostile import HOSTILE
+from tests.mime.octets import Octets
 from tests.tables import table
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
+
+IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 _ALL_OF_IPV4 = 0xFFFF_FFFF
-_ALL_OF_IPV6 = (1 << 128) - 1
 
 _MAPPED = int(IPv6Address("::ffff:0:0")) >> 32  # ::ffff:0:0/96: how an IPv6 socket shows IPv4 (RFC 4291 §2.5.5.2)
 _NAT64 = int(IPv6Address("64:ff9b::")) >> 32  # 64:ff9b::/96: IPv4 clients behind a translator (RFC 6052 §2.1)
@@ -37,7 +38,7 @@ class AddressSet:
             for version, mask, value in parse(entry):
                 self._masks[version].setdefault(mask, set()).add(value)
 
-    def __contains__(self, address: IPv4Address | IPv6Address) -> bool:
+    def __contains__(self, address: IpAddress) -> bool:
         """Whether a block holds this address, which is `canonical`.
 
         An address of NAT64 is two: 64:ff9b::c000:201 is held by a block of IPv6 around it, and by one of IPv4 around
@@ -45,13 +46,13 @@ class AddressSet:
         """
         return self._holds(address) or (is_nat64(address) and self._holds(without_nat64(address)))
 
-    def _holds(self, address: IPv4Address | IPv6Address) -> bool:
+    def _holds(self, address: IpAddress) -> bool:
         number = int(address)
         return any(number & mask in values for mask, values in self._masks[address.version].items())
 
 
 @lru_cache(maxsize=4096)  # of the clients that come again and again; reading an address costs as much as a command
-def canonical(text: str) -> IPv4Address | IPv6Address:
+def canonical(text: str) -> IpAddress:
     """Read a peer's address: without its zone, and as IPv4 where it is IPv4-mapped.
 
     An address of NAT64 stays IPv6, which it is on the wire: `without_nat64` gives the client behind it.
@@ -62,17 +63,17 @@ def canonical(text: str) -> IPv4Address | IPv6Address:
     return address
 
 
-def is_nat64(address: IPv4Address | IPv6Address) -> bool:
+def is_nat64(address: IpAddress) -> bool:
     """Whether this is an IPv4 address behind NAT64's well-known prefix, 64:ff9b::/96 (RFC 6052 §2.1)."""
     return address.version == 6 and int(address) >> 32 == _NAT64
 
 
-def without_nat64(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+def without_nat64(address: IpAddress) -> IpAddress:
     """Return the IPv4 address that an address of NAT64 carries; any other as it is."""
     return IPv4Address(int(address) & _ALL_OF_IPV4) if is_nat64(address) else address
 
 
-def is_private(address: IPv4Address | IPv6Address) -> bool:
+def is_private(address: IpAddress) -> bool:
     """Whether an address, which is `canonical`, is of a network's own: behind source NAT it stands for the whole world.
 
     Addresses of documentation are none of these, other than to `ipaddress`.

@@ -32,8 +32,8 @@ class _Unknown(Exception):  # noqa: N818 - it is the result
     """The DNS could not be asked: temperror."""
 
 
-class _Found(NamedTuple):
-    """A domain's walk: each domain at which a record was found, the longest first."""
+class _Walk(NamedTuple):
+    """A domain, and those above it, at which a record was found: the longest first."""
 
     records: tuple[tuple[str, Record], ...]
 
@@ -80,7 +80,7 @@ def _surely_aligned(domain: str, spf: SpfResult | None, dkim: Sequence[DkimResul
 def _check(about: DmarcResult, spf: SpfResult | None, dkim: Sequence[DkimResult]) -> Asking[DmarcResult]:
     domain = about.domain
     own = yield from _record(domain)
-    walk: _Found | None = None
+    walk: _Walk | None = None
     policy_domain, record = domain, own
     if record is None:
         walk = yield from _walk(domain, own)
@@ -106,7 +106,7 @@ def _check(about: DmarcResult, spf: SpfResult | None, dkim: Sequence[DkimResult]
     return about._replace(result=Result.FAIL, why=f"nothing that passes is of {domain}")
 
 
-def _applying(walk: _Found, domain: str) -> tuple[str, Record | None]:
+def _applying(walk: _Walk, domain: str) -> tuple[str, Record | None]:
     """Return the record of the Organizational Domain, else the Public Suffix Domain's (§4.10.1)."""
     records = dict(walk.records)
     organizational = walk.organizational(domain)
@@ -150,7 +150,7 @@ class _Aligned(NamedTuple):
 class _Alignment:
     """Which domains are aligned with the author's (§4.4, §4.10.2)."""
 
-    def __init__(self, domain: str, own: Record | None, walk: _Found | None) -> None:
+    def __init__(self, domain: str, own: Record | None, walk: _Walk | None) -> None:
         self.domain = domain
         self._own = own
         self._walk = walk
@@ -203,18 +203,18 @@ def _aligned(
     return _Aligned("", unknown)
 
 
-def _walk(start: str, own: Record | None) -> Asking[_Found]:
+def _walk(start: str, own: Record | None) -> Asking[_Walk]:
     """Walk up the tree from a domain whose own record is known (§4.10). Raises _Unknown."""
     records = [(start, own)] if own is not None else []
     if own is not None and own.psd != "u":
-        return _Found(tuple(records))
+        return _Walk(tuple(records))
     for domain in _above(start):
         record = yield from _record(domain)
         if record is not None:
             records.append((domain, record))
             if record.psd != "u":
                 break
-    return _Found(tuple(records))
+    return _Walk(tuple(records))
 
 
 def _above(start: str) -> Iterator[str]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from enum import StrEnum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, TypeAlias, TypeVar
 
-IpAddress: TypeAlias = IPv4Address | IPv6Address
+from mailport.address.ip_ranges import IpAddress
 
 MAX_NAME = 253  # characters of a name without the root's dot (RFC 1035 §2.3.4: 255 octets on the wire)
-MAX_LABEL = 63
 
 _LABEL = re.compile(r"[ -\-/-~]{1,63}")  # any printable ASCII but a dot: what a name holds is the zone's affair
 
@@ -83,14 +81,3 @@ def is_name(name: str) -> bool:
 @lru_cache(maxsize=4096)  # the same names come again
 def _has_labels(name: str) -> bool:
     return all(map(_LABEL.fullmatch, name.split(".")))
-
-
-def run(asking: Asking[T], answer: Callable[[Question], Answer]) -> T:
-    """Let a core run to its end, answered by a function."""
-    try:
-        question = next(asking)
-        while True:
-            question = asking.send(answer(question))
-    except StopIteration as end:
-        result: T = end.value
-        return result

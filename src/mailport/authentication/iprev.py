@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mailport.authentication.dns import Asking, IpAddress, Question, RecordType, is_name
+from mailport.address.ip_ranges import IpAddress
+from mailport.authentication.dns import Asking, Question, RecordType, is_name
 from mailport.authentication.result import Result
 
 MAX_NAMES = 10  # of one address that are followed (RFC 8601 §3, RFC 7208 §4.6.4)
@@ -18,14 +19,9 @@ class IprevResult(NamedTuple):
     why: str  # for people
 
 
-def reverse_name(address: IpAddress) -> str:
-    """Return the name whose PTR records name the hosts of an address."""
-    return address.reverse_pointer
-
-
 def check(client: IpAddress) -> Asking[IprevResult]:
     """Look for a name of the client's address that leads back to it."""
-    question = Question(reverse_name(client), RecordType.PTR)
+    question = Question(client.reverse_pointer, RecordType.PTR)
     answer = yield question
     if answer.failed:
         return IprevResult(Result.TEMPERROR, "", f"{question.name} PTR: {answer.status}")

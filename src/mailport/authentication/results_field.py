@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+from mailport.address.ip_ranges import IpAddress
 from mailport.authentication.arc import ArcResult
 from mailport.authentication.dkim import DkimResult
 from mailport.authentication.dmarc import DmarcResult
-from mailport.authentication.dns import IpAddress
 from mailport.authentication.iprev import IprevResult
 from mailport.authentication.result import Result
 from mailport.authentication.spf import Identity, SpfResult

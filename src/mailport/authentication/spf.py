@@ -6,9 +6,10 @@ from collections.abc import Generator
 from enum import StrEnum
 from typing import NamedTuple
 
+from mailport.address.ip_ranges import IpAddress
 from mailport.authentication import spf_macro
-from mailport.authentication.dns import Answer, Asking, IpAddress, Question, RecordType, is_name
-from mailport.authentication.iprev import MAX_NAMES, reverse_name, validated_names
+from mailport.authentication.dns import Answer, Asking, Question, RecordType, is_name
+from mailport.authentication.iprev import MAX_NAMES, validated_names
 from mailport.authentication.result import Result
 from mailport.authentication.spf_record import Kind, Mechanism, Record, SyntaxFault, is_spf, parse
 
@@ -153,7 +154,7 @@ class _Check:
         A client without a PTR record counts as one to which there is nothing. The addresses of its names do not: a
         client could name three that do not exist, and have `fail` turned into permerror.
         """
-        question = Question(reverse_name(self._client), RecordType.PTR)
+        question = Question(self._client.reverse_pointer, RecordType.PTR)
         answer = yield question
         self._count_void(question, answer)
         names, _ = yield from validated_names(self._client, answer.names[:MAX_NAMES])

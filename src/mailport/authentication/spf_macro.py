@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from mailport.authentication.dns import MAX_NAME, IpAddress
+from mailport.address.ip_ranges import IpAddress
+from mailport.authentication.dns import MAX_NAME
 
 _EXPAND = r"%\{(?P<letter>[slodiphv])(?P<digits>0*[1-9][0-9]*)?(?P<reverse>r?)(?P<delimiters>[-.+,/_=]*)\}"
 # %{c}, %{r} and %{t} stand in explanations only, which are not shown

@@ -7,7 +7,7 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
-from mailport.authentication.dns import IpAddress
+from mailport.address.ip_ranges import IpAddress
 from mailport.authentication.kept import kept
 from mailport.authentication.result import Result
 from mailport.authentication.spf_macro import is_domain_spec, is_macro_string

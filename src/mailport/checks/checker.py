@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TypeVar
 
-from mailport.address.ip_ranges import AddressSet, is_private, without_nat64
+from mailport.address.ip_ranges import AddressSet, IpAddress, is_private, without_nat64
 from mailport.address.mail_address import domain_key
 from mailport.authentication import arc, dkim, dmarc, iprev, keys, null_mx, spf
 from mailport.authentication.arc import ArcResult, Chain
@@ -20,7 +20,6 @@ from mailport.authentication.body_hash import BodyHashes
 from mailport.authentication.dkim import DkimResult, Signature
 from mailport.authentication.dmarc import DmarcResult
 from mailport.authentication.dmarc_record import Policy
-from mailport.authentication.dns import IpAddress
 from mailport.authentication.fields import Fields
 from mailport.authentication.iprev import IprevResult
 from mailport.authentication.keys import Key, NoKey

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mailport.address.ip_ranges import canonical
+from mailport.address.ip_ranges import IpAddress, canonical
 from mailport.address.mail_address import Address
-from mailport.authentication.dns import Answer, IpAddress
+from mailport.authentication.dns import Answer
 from mailport.commands.options import Commands, add_command, add_files
 from mailport.contract import documents
 from mailport.contract.faults import Invalid

@@ -199,6 +199,6 @@ def switched_on(name: str) -> bool:
 def host_and_port(text: str) -> tuple[str, int]:
     """Read HOST:PORT, the host being empty for all addresses."""
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
+    if not colon or not port.isdecimal() or int(port) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
     return host.strip("[]"), int(port)

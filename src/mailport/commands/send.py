@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from mailport.commands.conversation import Errand, NotSent, Tls, note, send
-from mailport.commands.options import Commands, add_command
+from mailport.commands.options import Commands, add_command, host_and_port, switched_on
 
 _IMPLICIT_TLS_PORTS = frozenset((465, 2465))  # RFC 8314 §3.3, and what examples/local.yaml serves without root
 
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--password-stdin",
         action="store_true",
-        default=_switched_on("PASSWORD_STDIN"),
+        default=switched_on("MAILPORT_PASSWORD_STDIN"),
         help="read the password from stdin; else it is what MAILPORT_PASSWORD holds, or is asked for",
     )
     add(
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--insecure",
         action="store_true",
-        default=_switched_on("INSECURE"),
+        default=switched_on("MAILPORT_INSECURE"),
         help="take any certificate, and send a password in clear where need be; always so on loopback",
     )
     add(
@@ -121,15 +121,11 @@ def _environment(name: str, default: str = "") -> str:
     return os.environ.get(f"MAILPORT_{name}", default)
 
 
-def _switched_on(name: str) -> bool:
-    return _environment(name).lower() in ("1", "true")
-
-
 def _server(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+    host, port = host_and_port(text)
+    if not host or not port:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
-    return host.strip("[]"), int(port)
+    return host, port
 
 
 def _errand(options: argparse.Namespace) -> Errand:

@@ -95,22 +95,26 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     from mailport.listener.lifecycle import ServeOptions, serve  # noqa: PLC0415 - the other commands start without it
+    from mailport.listener.load import Places  # noqa: PLC0415 - likewise
 
     return serve(
         ServeOptions(
-            files=tuple(options.file),
-            secrets=tuple(options.secrets),
-            config_maps=tuple(options.configmaps),
+            places=Places(
+                files=tuple(options.file),
+                secrets=tuple(options.secrets),
+                config_maps=tuple(options.configmaps),
+                mail=options.data / "mail",
+                scratch=options.scratch,
+                mailbox_limit=options.mailbox_limit,
+                local_destinations=options.allow_local_destinations,
+                denied_destinations=options.deny_destinations,
+                mounted=options.mounted,
+            ),
             data=options.data,
             admin=options.admin,
             dev=options.dev,
             shutdown_delay=options.shutdown_delay,
-            mounted=options.mounted,
-            scratch=options.scratch,
             scratch_limit=options.scratch_limit,
-            mailbox_limit=options.mailbox_limit,
-            local_destinations=options.allow_local_destinations,
-            denied_destinations=options.deny_destinations,
             in_pod="KUBERNETES_SERVICE_HOST" in os.environ,
         )
     )

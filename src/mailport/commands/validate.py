@@ -21,7 +21,6 @@ from mailport.commands.options import (
 from mailport.contract import documents, unwise
 from mailport.contract.documents import Documents
 from mailport.contract.faults import Fault, Invalid
-from mailport.deliver.served import not_in_this_version
 from mailport.listener.credentials import BadHtpasswd, Users
 from mailport.listener.files import read_files
 from mailport.listener.secrets import Secrets, Sources
@@ -67,7 +66,6 @@ def validate(
     """
     try:
         found = documents.load(read_files(paths))
-        _check_destinations(found)
         warnings = [
             *unwise.warnings(found.gateway.spec, found.secrets),
             *_check_users(found),
@@ -99,15 +97,6 @@ def _connect(options: argparse.Namespace, found: Documents) -> list[Tried]:
     return try_destinations(
         found.gateway.spec, secrets, local=options.allow_local_destinations, denied=options.deny_destinations
     )
-
-
-def _check_destinations(found: Documents) -> None:
-    """Raise Invalid where the document is right, and this version cannot serve it."""
-    spec = found.gateway.spec
-    if spec.pod.image is not None:
-        return  # that image knows what it serves
-    if to_come := [*not_in_this_version(spec)]:
-        raise Invalid(fault.within(found.source) for fault in to_come)
 
 
 def _check_users(found: Documents) -> list[Fault]:

@@ -12,8 +12,6 @@ from mailport.contract.core_v1 import ConfigMap, Secret
 from mailport.contract.faults import Fault, Invalid
 from mailport.contract.model import InboundSmtp, Model
 
-__all__ = ["Contents", "Documents", "Fault", "Found", "Invalid", "load", "read"]
-
 _KINDS: dict[str, type[Model]] = {"InboundSmtp": InboundSmtp, "Secret": Secret, "ConfigMap": ConfigMap}
 
 Contents = dict[str, dict[str, bytes]]  # of Secrets or ConfigMaps: name -> key -> value

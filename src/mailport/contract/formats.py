@@ -1,4 +1,4 @@
-"""PURE. The kinds of text and number that fields of model.py hold, each with its bound and the words of its fault."""
+"""PURE. The kinds of text and number that fields of model/ hold, each with its bound and the words of its fault."""
 
 from __future__ import annotations
 

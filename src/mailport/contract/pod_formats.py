@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Annotated
 
@@ -70,18 +71,13 @@ TokenAudience = Annotated[
 TokenPath = Annotated[str, Field(max_length=253), Matching(r"[A-Za-z0-9_][-._A-Za-z0-9]*", "must be a file's name")]
 
 
-def _ip_address(value: str) -> str:
-    address = ip_address(value) if "%" not in value else None
-    if address is None or (address.version == 6 and address.ipv4_mapped is not None):
-        raise ValueError
-    return value
-
-
 def _is_ip_address(value: str) -> str:
-    try:
-        return _ip_address(value)
-    except ValueError:
-        raise ValueError("must be an IPv4 or IPv6 address") from None
+    address = None
+    with suppress(ValueError):
+        address = ip_address(value)
+    if address is None or "%" in value or (address.version == 6 and address.ipv4_mapped is not None):
+        raise ValueError("must be an IPv4 or IPv6 address")
+    return value
 
 
 IpAddress = Annotated[str, Field(max_length=45), AfterValidator(_is_ip_address)]

@@ -8,7 +8,7 @@ from typing import Literal
 
 from mailport.contract.model import CaKind, Deliver, Spec
 
-CERTIFICATE = ("tls.crt", "tls.key")
+CERTIFICATE = ("tls.crt", "tls.key")  # the keys of a kubernetes.io/tls Secret: the chain, and its key
 LOGIN = ("username", "password")
 
 

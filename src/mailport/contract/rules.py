@@ -1,6 +1,6 @@
 """PURE. What the fields of a spec say together that can never work: a Fault each. What is unwise: unwise.py.
 
-Run once the shape is right (model.py), as functions of the whole spec: a pydantic validator cannot name a path below
+Run once the shape is right (model/), as functions of the whole spec: a pydantic validator cannot name a path below
 its own model.
 """
 

@@ -217,7 +217,7 @@ def routes_are_reached(spec: Spec) -> Iterator[Fault]:
         else:
             yield Fault(path, f"gets nothing: {' and '.join(takers)} above takes all its recipients")
         exact |= {str(pattern): route.name for pattern in patterns if "*" not in str(pattern)}
-        # As pattern.covers has it, compiled once: 6,400 patterns may be compared with each other
+        # Compiled once: up to 6,400 patterns are compared with each other
         wild += [(re.compile(pattern.expression), route.name) for pattern in patterns if "*" in str(pattern)]
 
 

@@ -21,7 +21,7 @@ from mailport.contract.faults import Fault, Invalid
 
 MAX_BYTES = 4 * quantity.MI  # of a file; etcd holds objects of 1.5 MiB, and a file may hold several
 MAX_DEPTH = 64  # of lists and objects within each other; an affinity is some ten deep
-MAX_VALUES = 100_000  # of a file; the largest spec that the bounds of model.py allow has some 20,000
+MAX_VALUES = 100_000  # of a file; the largest spec that the bounds of model/ allow has some 20,000
 
 _TOO_DEEP = f"lists and objects within each other more than {MAX_DEPTH} times"
 _QUOTE_STARS = 'aliases (*) are not read; a text that begins with * needs quotes, as in "*@example.org"'

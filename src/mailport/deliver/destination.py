@@ -10,12 +10,12 @@ from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
 from mailport.address.mail_address import Address
 from mailport.message.envelope import Envelope
 from mailport.message.message import Message
+from mailport.outward.printable import printable
 from mailport.policy.replies import Reply
 
 MISCONFIGURED = "destination_misconfigured"  # the reason of an Unavailable that only a person can mend
 
 _ENHANCED = re.compile(r"[245](\.[0-9]{1,3}\.[0-9]{1,3})")  # RFC 3463 §2
-_NOT_PRINTABLE = re.compile(r"[^ -~]+")
 _MAX_LINE = 512  # octets of a reply's line with CRLF (RFC 5321 §4.5.3.1.5)
 
 
@@ -153,4 +153,4 @@ def _of_class(digit: str, enhanced: str) -> str:
 def _reply(code: int, enhanced: str, text: str, reason: str) -> Reply:
     """Return a reply whose text is one line of printable ASCII, as much of it as a line holds."""
     room = _MAX_LINE - len(f"{code} {enhanced} \r\n")
-    return Reply(code, enhanced, _NOT_PRINTABLE.sub(" ", text).strip()[:room] or "refused", reason)
+    return Reply(code, enhanced, printable(text).strip()[:room] or "refused", reason)

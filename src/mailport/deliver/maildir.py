@@ -31,9 +31,10 @@ from mailport.message.envelope import Envelope
 from mailport.message.message import Message
 from mailport.process.threads import NoThread, Threads
 
-SMALL = 1024 * 1024  # octets of a delivery, all its files together, and how many files it has at most, that is written
-FEW_FILES = 16  # within its group; what takes longer is written beside, so that small mail does not wait for it
-FEW_THREADS, MOST_THREADS = 1, 8  # for those, and for RCPT
+# A large delivery is written before it joins a group, so that small mail does not wait for it.
+SMALL = 1024 * 1024  # octets of all files of a delivery; one with more is large
+FEW_FILES = 16  # files of a delivery; likewise
+FEW_THREADS, MOST_THREADS = 1, 8  # for large deliveries, and for RCPT
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 

@@ -24,6 +24,7 @@ from mailport.deliver.next_hop.client import Login
 from mailport.deliver.refuse import Refuse
 from mailport.deliver.s3 import credentials as s3_credentials
 from mailport.deliver.s3.destination import S3, endpoint
+from mailport.deliver.secret_values import without_line_end
 from mailport.deliver.smtp import Smtp
 from mailport.deliver.webhook import credentials
 from mailport.deliver.webhook.destination import Proof, Webhook
@@ -138,11 +139,10 @@ def _tls(settings: model.ClientTls, host: str, values: Values) -> Tls:
 
 
 def _login(values: Values) -> Login | None:
-    """Return a login; a line end behind its values is an editor's, and no part of them."""
     credentials = values.get("credentialsSecretRef")
     if credentials is None:
         return None
-    username, password = (credentials[key].rstrip(b"\r\n") for key in ("username", "password"))
+    username, password = (without_line_end(credentials[key]) for key in ("username", "password"))
     if not username or b"\0" in username + password:
         raise ValueError("the username is empty, or there is a NUL in it or in the password")
     return Login(username, password)

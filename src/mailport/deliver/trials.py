@@ -23,23 +23,23 @@ class NoTurn(Unavailable):
 class Trials:
     """One destination's."""
 
-    __slots__ = ("breaker", "failure", "seconds")
+    __slots__ = ("breaker", "last_failure", "seconds")
 
     def __init__(self, route_seconds: float) -> None:
         """`route_seconds` is the route's timeoutSeconds."""
         self.seconds = route_seconds - min(AHEAD, route_seconds / 10)
         self.breaker = Breaker()
-        self.failure = Unavailable("not tried yet")  # the last one: the answer while the breaker is open
+        self.last_failure = Unavailable("not tried yet")  # the answer while the breaker is open
 
     def must_be_admitted(self) -> None:
         """Look whether a message would be tried now. Raises Unavailable."""
         if not self.breaker.admits(_now()):
-            raise self.failure.again()
+            raise self.last_failure.again()
 
     def begin(self) -> Trial:
         """Try with a message, from the begin of a `with` to its end. Raises Unavailable where it is not tried."""
         if not self.breaker.begin(_now()):
-            raise self.failure.again()
+            raise self.last_failure.again()
         return Trial(self)
 
     @asynccontextmanager
@@ -88,11 +88,11 @@ class Trial:
     ) -> None:
         self._trials.breaker.end(_now(), failed=self.failed, began=self._began)
 
-    def failure(self, error: Exception) -> Unavailable:
+    def note_failure(self, error: Exception) -> Unavailable:
         """Take note that the destination, or the way there, has failed; return what that means for the message."""
         self.failed = True
         failure = self._trials.unavailable(error)
-        self._trials.failure = failure.again()
+        self._trials.last_failure = failure.again()
         return failure
 
 

@@ -1,4 +1,7 @@
-"""What the admin port of a listener answers: no probe shows up as a mail client."""
+"""The admin port's pages: /livez, /readyz, /metrics and /status.
+
+Probes ask here, so that none appears in the log as a mail client.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ from typing import Any
 
 from mailport.deliver.maildir import Maildir
 from mailport.listener import metrics
-from mailport.listener.health import Checks
+from mailport.listener.health import DestinationChecks
 from mailport.listener.server import Server
-from mailport.process.web import Answer, Page, plain
+from mailport.process.web import Answer, Page, health, plain
 
 Status = Callable[[], dict[str, Any]]
 Ready = Callable[[], str]
@@ -25,8 +28,7 @@ def pages(ready: Ready, status: Status, expose: Callable[[], None]) -> dict[str,
         return plain("ok")  # the answer itself shows that the event loop runs
 
     async def readyz() -> Answer:
-        why_not = ready()
-        return plain(why_not or "ok", 503 if why_not else 200)
+        return health(ready())
 
     async def metrics_page() -> Answer:
         expose()
@@ -40,7 +42,7 @@ def pages(ready: Ready, status: Status, expose: Callable[[], None]) -> dict[str,
 
 
 def status(
-    server: Server, checks: Checks, *, draining: bool, restart_required: bool, reload_error: str
+    server: Server, checks: DestinationChecks, *, draining: bool, restart_required: bool, reload_error: str
 ) -> dict[str, Any]:
     """Return what /status shows; `reload_error` is that of a reload which came to nothing."""
     config, connections = server.config, server.connections

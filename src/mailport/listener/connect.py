@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mailport.contract.faults import Invalid
 from mailport.contract.model import Deliver, Spec
+from mailport.deliver.destination import Destination
 from mailport.deliver.health import Finding, State
 from mailport.deliver.registry import not_installed
-from mailport.deliver.served import not_in_this_version
 from mailport.listener.destinations import Destinations
 from mailport.listener.health import check
 from mailport.listener.secrets import Secrets
@@ -47,21 +47,21 @@ def try_destinations(spec: Spec, secrets: Secrets, *, local: bool, denied: Itera
     `local` and `denied` are those of outward/allowed.py. Raises Invalid, and has tried nothing, for routes that this
     installation cannot serve: another image may.
     """
-    if faults := [*not_in_this_version(spec), *not_installed(spec)]:
+    if faults := [*not_installed(spec)]:
         raise Invalid(faults)
     dialer = Dialer(Allowed(local=local, denied=denied))
     loaded = Destinations(Path(), None, dialer).load(spec, secrets, lambda _: True)
     routes = [(route.name, route.deliver, loaded.by_route[route.name][0]) for route in spec.routes]
 
+    async def try_one(deliver: Deliver, destination: Destination) -> Finding | None:
+        finding = None if deliver.kind in _HERE else await check(destination)
+        await destination.close()
+        return finding
+
     async def try_all() -> list[Finding | None]:
-        findings = await asyncio.gather(
-            *(check(destination) for _, deliver, destination in routes if deliver.kind not in _HERE)
-        )
-        found: Iterator[Finding] = iter(findings)
-        for _, _, destination in routes:
-            await destination.close()
+        findings = await asyncio.gather(*(try_one(deliver, destination) for _, deliver, destination in routes))
         await dialer.close()
-        return [None if deliver.kind in _HERE else next(found) for _, deliver, _ in routes]
+        return findings
 
     found = asyncio.run(try_all())
     return [Tried(name, _where(deliver), one) for (name, deliver, _), one in zip(routes, found, strict=True)]

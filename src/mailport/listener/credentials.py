@@ -119,7 +119,7 @@ class _Check:
             raise Busy("no memory to check a password") from error
 
 
-class Checker:
+class PasswordChecks:
     """Checks two passwords at a time; the clients take turns, however many checks each one has waiting."""
 
     def __init__(self) -> None:

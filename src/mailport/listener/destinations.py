@@ -44,7 +44,6 @@ class LoadedDestinations:
     """The destinations of a configuration, and what is missing or does not load of what they refer to."""
 
     by_route: dict[str, tuple[Destination, Health]]  # by the route's name
-    references: tuple[Reference, ...]
     missing: tuple[Missing, ...]
     not_mounted: tuple[str, ...]  # Secrets and ConfigMaps that only new pods have
     faults: tuple[str, ...]
@@ -66,13 +65,11 @@ class Destinations:
         """Build what has changed. `is_there`: whether an object of this name is mounted, or stands in a document."""
         around = Surroundings(spec.hostname, self._mail_root, self._dialer, self._usage, self._scratch)
         built: dict[str, _Built] = {}
-        references: list[Reference] = []
         missing: list[Missing] = []
         not_mounted: list[str] = []
         faults: list[str] = []
         for index, route in enumerate(spec.routes):
             of_route = list(of_destination(route.deliver, f"spec.routes[{index}].deliver.{route.deliver.kind}"))
-            references += of_route
             former = self._built.get(route.name)
             if lacking := [reference.name for reference in of_route if not is_there(reference.name)]:
                 not_mounted += lacking
@@ -96,7 +93,6 @@ class Destinations:
         self._built = built
         return LoadedDestinations(
             by_route={name: (found.destination, found.health) for name, found in built.items()},
-            references=tuple(references),
             missing=tuple(missing),
             not_mounted=tuple(dict.fromkeys(not_mounted)),
             faults=tuple(faults),

@@ -46,7 +46,7 @@ def _metrics(route: Route, now: float) -> DestinationNow:
     return DestinationNow(up, found.breaker_open, found.idle, found.in_use)
 
 
-class Checks:
+class DestinationChecks:
     """The checks of a process."""
 
     def __init__(self, routes: Callable[[], Sequence[Route]]) -> None:

@@ -21,8 +21,8 @@ from mailport.deliver.message_file import sweep
 from mailport.listener import admin, dev, tls
 from mailport.listener.bindings import Bound, CannotBind, bind_all
 from mailport.listener.config import Config
-from mailport.listener.credentials import Checker
-from mailport.listener.health import Checks
+from mailport.listener.credentials import PasswordChecks
+from mailport.listener.health import DestinationChecks
 from mailport.listener.load import Loader, Places
 from mailport.listener.reload import Reloader
 from mailport.listener.secrets import Secrets
@@ -44,19 +44,12 @@ def _print(line: str) -> None:
 class ServeOptions:
     """The options of `mailport serve`."""
 
-    files: tuple[Path, ...]
-    secrets: tuple[Path, ...] = ()
-    config_maps: tuple[Path, ...] = ()
-    data: Path = Path("var")
+    places: Places
+    data: Path = Path("var")  # what --dev makes is in its folder dev
     admin: tuple[str, int] | None = None
     dev: bool = False
     shutdown_delay: float = 0.0  # seconds
-    mounted: frozenset[str] | None = None  # the Secrets and ConfigMaps that the pod mounts; None: not in a pod
-    scratch: Path | None = None  # where messages lie that memory has no room for; None: the system's
-    scratch_limit: int = 0  # bytes that they may take there together; 0: what a pod of this document would have
-    mailbox_limit: int = 0  # bytes that mailboxes without a claim may hold together; 0: no limit
-    local_destinations: bool = False  # connections to loopback and link-local addresses are allowed
-    denied_destinations: tuple[str, ...] = ()  # CIDRs that no connection goes to
+    scratch_limit: int = 0  # octets that all of places.scratch may take; 0: what a pod of this document would have
     in_pod: bool = False  # then a family that the host lacks is a warning
     show: Callable[[str], None] = _print  # writes a line for the person at the terminal
 
@@ -92,34 +85,21 @@ class _Process:
     def __init__(self, options: ServeOptions) -> None:
         self._options = options
         self._log = log.get()
-        loader = Loader(
-            Places(
-                files=options.files,
-                secrets=options.secrets,
-                config_maps=options.config_maps,
-                mail=options.data / "mail",
-                scratch=options.scratch,
-                mailbox_limit=options.mailbox_limit,
-                local_destinations=options.local_destinations,
-                denied_destinations=options.denied_destinations,
-                mounted=options.mounted,
-            )
-        )
-        self._reloader = Reloader(loader, self._prepare)
+        self._reloader = Reloader(Loader(options.places), self._prepare)
         self._stop, self._stop_at_once = asyncio.Event(), asyncio.Event()
         self._delay = options.shutdown_delay
         self._dev_secrets: dev.DevSecrets | None = None
         self._server: Server | None = None
-        self._checks: Checks | None = None
+        self._checks: DestinationChecks | None = None
 
     async def run(self) -> int:
         """Load, bind, serve, drain."""
         self._listen_to_signals()
         config = await self._first_load()
-        checker = Checker()
-        space = Space(self._options.scratch, self._options.scratch_limit or config.spec.pod.scratch_limit)
-        server = self._server = Server(config, checker, space)
-        checks = self._checks = Checks(lambda: server.config.routes)
+        passwords = PasswordChecks()
+        space = Space(self._options.places.scratch, self._options.scratch_limit or config.spec.pod.scratch_limit)
+        server = self._server = Server(config, passwords, space)
+        checks = self._checks = DestinationChecks(lambda: server.config.routes)
         bound, warnings = self._bind(config.spec)
         raise_descriptor_limit(config.spec, self._log)
         runner = await self._start_admin(bound, checks)
@@ -139,7 +119,7 @@ class _Process:
             await asyncio.gather(*following, return_exceptions=True)
             if runner is not None:
                 await runner.cleanup()
-            checker.close()
+            passwords.close()
             server.handshakes.close()
             space.close()
             await self._reloader.close()
@@ -159,7 +139,7 @@ class _Process:
     def _sweep(self) -> None:
         """Remove what deliveries of an earlier process left behind. Runs in a thread."""
         try:
-            swept = sweep(self._options.data / "mail", time.time())
+            swept = sweep(self._options.places.mail, time.time())
         except OSError as error:
             self._log.warning("unfinished mail could not be swept", detail=str(error))
             return
@@ -206,7 +186,7 @@ class _Process:
         except CannotBind as error:
             raise Failed("CannotBind", str(error)) from error
 
-    async def _start_admin(self, bound: list[Bound], checks: Checks) -> web.Running | None:
+    async def _start_admin(self, bound: list[Bound], checks: DestinationChecks) -> web.Running | None:
         if self._options.admin is None:
             return None
         host, port = self._options.admin

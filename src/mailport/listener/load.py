@@ -7,7 +7,7 @@ earlier one of that name stays in use, and the other parts are taken up all the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +18,9 @@ from mailport.contract import documents
 from mailport.contract.documents import Contents
 from mailport.contract.faults import Fault, Invalid
 from mailport.contract.model import Clients, HtpasswdKeyRef, InboundSmtp, Spec
-from mailport.contract.references import Reference
+from mailport.contract.references import references
 from mailport.deliver.mailbox_usage import MailboxUsage
 from mailport.deliver.registry import not_installed
-from mailport.deliver.served import not_in_this_version
 from mailport.listener.checking import Checkers
 from mailport.listener.config import Config, ListenerOptions, Missing, Route, listener_options, size_limits
 from mailport.listener.credentials import BadHtpasswd, Users
@@ -30,7 +29,7 @@ from mailport.listener.files import Files, read_what_is_there
 from mailport.listener.mounted import served_spec
 from mailport.listener.secrets import Secrets, Sources, Unreadable
 from mailport.listener.slots import Slots
-from mailport.listener.tls import CHAIN, KEY, Certificates, LoadedTls
+from mailport.listener.tls import Certificates, LoadedTls
 from mailport.outward.allowed import Allowed
 from mailport.outward.dial import Dialer
 from mailport.policy.access import AccessList
@@ -50,12 +49,12 @@ class Places:
     files: tuple[Path, ...]
     secrets: tuple[Path, ...] = ()  # DIR/<name>/<key>, as Kubernetes mounts them
     config_maps: tuple[Path, ...] = ()
-    mail: Path = Path("var/mail")
-    scratch: Path | None = None  # the folder for contents on their way; None: the system's for temporary files
-    mailbox_limit: int = 0  # octets that mailboxes without a claim may take; 0: no limit
+    mail: Path = Path("var/mail")  # mailboxes are made in here
+    scratch: Path | None = None  # where messages lie that memory has no room for; None: the system's temporary files
+    mailbox_limit: int = 0  # octets that mailboxes without a claim may hold together; 0: no limit
     local_destinations: bool = False  # connections to loopback and link-local addresses are allowed
     denied_destinations: tuple[str, ...] = ()  # CIDRs that no connection goes to
-    mounted: frozenset[str] | None = None  # the names of all that this pod mounts; None is no pod: all may come
+    mounted: frozenset[str] | None = None  # the Secrets and ConfigMaps that this pod mounts; None: not in a pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ class Loader:
         spec, not_mounted = served_spec(document.gateway.spec, self._served, self._is_there)
         self._served = spec
         destinations = self._destinations.load(document.gateway.spec, secrets, self._is_there)
-        self._watched = [*self._places.files, *_secret_files(spec, secrets, destinations.references)]
+        self._watched = [*self._places.files, *_secret_files(spec, secrets)]
         not_mounted = tuple(dict.fromkeys((*not_mounted, *destinations.not_mounted)))
         tls = self._load_tls(spec, secrets)
         self._load_users(spec, secrets)
@@ -168,10 +167,7 @@ class Loader:
         document = None
         if found.documents is not None:
             gateway = found.documents.gateway
-            not_served = [
-                fault.within(found.documents.source)
-                for fault in (*not_in_this_version(gateway.spec), *not_installed(gateway.spec))
-            ]
+            not_served = [fault.within(found.documents.source) for fault in not_installed(gateway.spec)]
             faults += not_served
             if not not_served:
                 document = _Document(gateway, _hash(texts))
@@ -229,14 +225,8 @@ class Loader:
             self._users.load(secrets)
 
 
-def _secret_files(spec: Spec, secrets: Secrets, references: Iterable[Reference]) -> Iterator[Path]:
-    if spec.tls is not None:
-        for ref in spec.tls.certificate_refs:
-            yield from secrets.paths("Secret", ref.name, (CHAIN, KEY))
-    if spec.auth is not None:
-        ref = spec.auth.htpasswd.secret_ref
-        yield from secrets.paths("Secret", ref.name, (ref.key,))
-    for reference in references:
+def _secret_files(spec: Spec, secrets: Secrets) -> Iterator[Path]:
+    for reference in references(spec):
         yield from secrets.paths(reference.kind, reference.name, reference.keys)
 
 

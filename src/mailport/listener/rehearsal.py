@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from mailport.authentication.dns import IpAddress
+from mailport.address.ip_ranges import IpAddress
 from mailport.authentication.result import Disposition
 from mailport.authentication.results_field import Authentication
 from mailport.checks.checker import MessageCheck

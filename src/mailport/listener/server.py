@@ -17,7 +17,7 @@ from mailport.deliver.destination import Destination
 from mailport.listener import metrics
 from mailport.listener.bindings import BACKLOG, Bound
 from mailport.listener.config import Config, ListenerOptions
-from mailport.listener.credentials import Checker
+from mailport.listener.credentials import PasswordChecks
 from mailport.listener.delivered import Delivered
 from mailport.listener.journal import Journal
 from mailport.listener.proxy import BadHeader, Client, NoData, first_octet, read_header
@@ -45,10 +45,10 @@ _log = log.get()
 class Server:
     """All listeners of one configuration."""
 
-    def __init__(self, config: Config, checker: Checker, space: Space | None = None) -> None:
+    def __init__(self, config: Config, passwords: PasswordChecks, space: Space | None = None) -> None:
         self.started_with = config.spec
         self.config = config
-        self.checker = checker
+        self.passwords = passwords
         self.delivered = Delivered()
         self.handshakes = Handshakes()
         self.space = space or Space()
@@ -199,16 +199,19 @@ class Server:
         metrics.connections_total(listener).inc()
         trusted = self.options(listener).trusted_proxies
         key = None  # of a trusted proxy's connection: its header will say who the client is
-        if trusted is None or peer.address not in trusted:
-            refusal = self._refusal(peer) if trusted is None else self._limit_reached(peer)
-            if refusal is not None and trusted is None:
+        if trusted is None:
+            refusal = self._refusal(peer, self._connections)
+            if refusal is not None:
                 self._refuse(listener, connection, peer, refusal)
                 return
+            key = self._count(peer)  # at once: many connections may come in one turn of the loop
+        elif peer.address not in trusted:
+            refusal = self._limit_reached(peer, self._connections)
             if refusal is not None:  # no reply and no line in the log: a port probe may have come at a bad moment
                 metrics.refusals(listener, refusal.reason).inc()
                 connection.close()
                 return
-            key = self._count(peer)  # at once: many connections may come in one turn of the loop
+            key = self._count(peer)
         self._connections += 1
         metrics.connections(listener).inc()
         self._idle.clear()
@@ -216,22 +219,23 @@ class Server:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _refusal(self, client: Client) -> Reply | None:
+    def _refusal(self, client: Client, others: int) -> Reply | None:
+        """Return why a client is not served; `others` is how many connections there are beside its own."""
         if not self.config.access.admits(client.address):
             return replies.ACCESS_DENIED
-        return self._limit_reached(client)
+        return self._limit_reached(client, others)
 
-    def _limit_reached(self, client: Client) -> Reply | None:
+    def _limit_reached(self, client: Client, others: int) -> Reply | None:
         configured = self.config.spec.limits
         return limits.connection(
-            self._connections,
+            others,
             self._connections_of[client_key(client.address)],
             configured.max_connections,
             configured.max_connections_per_client,
         )
 
-    def _all_reached(self) -> Reply | None:
-        return limits.connection(self._connections, 0, self.config.spec.limits.max_connections, 0)
+    def _all_reached(self, others: int) -> Reply | None:
+        return limits.connection(others, 0, self.config.spec.limits.max_connections, 0)
 
     def _count(self, client: Client) -> bytes:
         key = client_key(client.address)
@@ -286,10 +290,9 @@ class Server:
             return None
         except NoData:
             return None
-        self._connections -= 1  # this connection does not count against itself
+        others = self._connections - 1
         # One that is not named can send no mail: the access list is about those who do, and its address is a balancer's
-        refusal = self._all_reached() if client.unnamed else self._refusal(client)
-        self._connections += 1
+        refusal = self._all_reached(others) if client.unnamed else self._refusal(client, others)
         if refusal is not None:
             self._refuse(listener, connection.dup(), client, refusal)
             return None

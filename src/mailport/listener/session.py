@@ -22,7 +22,7 @@ from aiosmtpd.smtp import Session as Greeting
 from mailport.contract.model import SenderMatch, TlsMode
 from mailport.listener import login, metrics
 from mailport.listener.config import Config, ListenerOptions
-from mailport.listener.credentials import Busy, Checker
+from mailport.listener.credentials import Busy, PasswordChecks
 from mailport.listener.delivered import Delivered
 from mailport.listener.errors import Errors
 from mailport.listener.journal import Journal
@@ -59,7 +59,7 @@ class SessionServer(Protocol):
     config: Config
     draining: bool
     ending_at_once: bool  # then no client is waited for, not even until it has read its last reply
-    checker: Checker
+    passwords: PasswordChecks
     delivered: Delivered
     handshakes: Handshakes
     space: Space
@@ -368,7 +368,7 @@ class Session(SMTP):
         except login.ExchangeFailed as failure:
             self.reply(failure.reply)
             return
-        await self._check(config, credentials)
+        await self._check_password(config, credentials)
 
     async def _ask(self, challenge: bytes) -> bytes:
         """Send a challenge, and return the client's response to it. Raises ExchangeFailed, LineTooLong."""
@@ -383,7 +383,7 @@ class Session(SMTP):
             raise login.ExchangeFailed(refusal)
         return login.response(line)
 
-    async def _check(self, config: Config, credentials: Credentials) -> None:
+    async def _check_password(self, config: Config, credentials: Credentials) -> None:
         user = credentials.user.decode("utf-8", "replace")
         reply, result = replies.BAD_CREDENTIALS, "bad"
         if config.users is None:
@@ -391,7 +391,7 @@ class Session(SMTP):
         else:
             self.wire.send()  # the replies to commands in front of AUTH do not wait for the password's check
             try:
-                if await self.server.checker.check(config.users, self._client_key, user, credentials.password):
+                if await self.server.passwords.check(config.users, self._client_key, user, credentials.password):
                     reply, result = replies.AUTHENTICATED, "ok"
             except Busy:
                 reply, result = replies.AUTH_UNAVAILABLE, "unavailable"
@@ -426,28 +426,31 @@ class Session(SMTP):
         assert not isinstance(parsed, Reply)  # noqa: S101 - for mypy: a Reply is a refusal
         config = self.server.config
         self._messages += 1
-        envelope = Envelope(
-            id=f"{self.id}.{self._messages}",
-            sender=parsed.sender,
-            smtputf8=parsed.smtputf8,
-            body_8bitmime=parsed.body_8bitmime,
-            size=parsed.size,
-            user=self.user,
-            client=self.client.address,
-            client_port=self.client.port,
-            helo=self.session.host_name,
-            extended=self.session.extended_smtp,
-            tls=self._tls,
-            listener=self.listener,
-            hostname=config.spec.hostname,
-            time=datetime.now(UTC),
-        )
+        envelope = self._envelope(parsed, self.session.host_name, config)
         of_client = self._begin_check(config)
         sender = (parsed.sender.local, parsed.sender.domain_key) if parsed.sender is not None else None
         check = of_client.message(sender, envelope.helo) if of_client is not None else None
         self.transaction = Transaction(config, envelope, self.loop.time, check)
         self._behind_refused_mail = False
         self.wire.write(replies.SENDER_OK.line)
+
+    def _envelope(self, given: command.MailCommand, helo: str, config: Config) -> Envelope:
+        return Envelope(
+            id=f"{self.id}.{self._messages}",
+            sender=given.sender,
+            smtputf8=given.smtputf8,
+            body_8bitmime=given.body_8bitmime,
+            size=given.size,
+            user=self.user,
+            client=self.client.address,
+            client_port=self.client.port,
+            helo=helo,
+            extended=self.session.extended_smtp,
+            tls=self._tls,
+            listener=self.listener,
+            hostname=config.spec.hostname,
+            time=datetime.now(UTC),
+        )
 
     def _refusal_of_sender(self, given: command.MailCommand) -> Reply | None:
         config = self.server.config

@@ -27,9 +27,10 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mailport.contract.model import TlsVersion
+from mailport.contract.references import CERTIFICATE
 from mailport.listener.secrets import Secrets, Unreadable
 
-CHAIN, KEY = "tls.crt", "tls.key"  # the keys of a kubernetes.io/tls Secret
+CHAIN, KEY = CERTIFICATE
 SELF_SIGNED_DAYS = 825  # Apple's clients take no server certificate that is valid for longer
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"

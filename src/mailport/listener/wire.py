@@ -93,8 +93,7 @@ class Wire(asyncio.Protocol):
         else:
             self._pending = self._pending[self._pos :] + data
         self._pos = 0
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._wake()
         # Also where the session does not wait: libuv reads many pieces before the session gets its turn.
         if len(self._pending) > HIGH_WATER and not self._paused and self.transport is not None:
             self._paused = True
@@ -210,8 +209,8 @@ class Wire(asyncio.Protocol):
         if data:
             self._pending, self._pos = data + self._pending[self._pos :], 0
 
-    def forget(self) -> None:
-        """Drop what arrived in clear, before TLS (RFC 3207 §5)."""
+    def _forget(self) -> None:
+        """Drop what has arrived and is unread."""
         self._pending, self._pos = b"", 0
 
     async def _more(self) -> None:
@@ -311,7 +310,7 @@ class Wire(asyncio.Protocol):
     def expect_tls(self, context: ssl.SSLContext) -> None:
         """Take what arrives from now on for a handshake. What has arrived in clear is dropped (RFC 3207 §5)."""
         self.send()
-        self.forget()
+        self._forget()
         self._tls, self._handshaking = TlsLayer(context), True
 
     async def handshake(self, handshakes: Handshakes, seconds: float) -> None:
@@ -341,7 +340,7 @@ class Wire(asyncio.Protocol):
             self.abort()  # a thread may be at the layer, which is not to be touched
             raise
         arrived, self._handshaking = self._pending[self._pos :], False
-        self.forget()
+        self._forget()
         self.data_received(arrived)  # what the client has sent behind its Finished
 
     def finish_writing(self) -> None:
@@ -378,7 +377,7 @@ class Wire(asyncio.Protocol):
         elif not self._closing:  # a socket that is closed before the peer's close_notify comes resets the connection
             self._closing = True
             self.finish_writing()
-            self.forget()
+            self._forget()
             if self._paused:
                 self._paused = False
                 self.transport.resume_reading()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from mailport.address.ip_ranges import IpAddress
 from mailport.address.mail_address import Address
-
-IpAddress = IPv4Address | IPv6Address
 
 
 class Envelope(NamedTuple):

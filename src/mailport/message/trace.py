@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
+from mailport.address.ip_ranges import IpAddress
 from mailport.address.mail_address import Address
-from mailport.message.envelope import Envelope, IpAddress
+from mailport.message.envelope import Envelope
 
 _MAX_NAME = 255  # octets of an EHLO name that are worth keeping: a domain has no more (RFC 5321 §4.5.3.1.2)
 _ADDRESS_LITERAL = re.compile(r"\[[A-Za-z0-9.:-]+\]")

@@ -20,22 +20,6 @@ class Source(Protocol):
         """Return those from `start` up to `stop`, which is not behind the last. May block, and raise OSError."""
 
 
-class Octets:
-    """A source in memory."""
-
-    def __init__(self, octets: bytes) -> None:
-        self._octets = octets
-
-    @property
-    def size(self) -> int:
-        """How many there are."""
-        return len(self._octets)
-
-    def read(self, start: int, stop: int) -> bytes:
-        """Return those from `start` up to `stop`."""
-        return self._octets[start:stop]
-
-
 class Span(NamedTuple):
     """A piece of a source."""
 

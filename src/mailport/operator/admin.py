@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from mailport.operator.report import metrics
-from mailport.process.web import Answer, Page, plain
+from mailport.process.web import Answer, Page, health
 
 WhyNot = Callable[[], str]
 
@@ -15,17 +15,13 @@ def pages(alive: WhyNot, ready: WhyNot) -> dict[str, Page]:
     """Make the pages. `alive` and `ready` say why not, or nothing."""
 
     async def livez() -> Answer:
-        return _health(alive())
+        return health(alive())
 
     async def readyz() -> Answer:
-        return _health(ready())
+        return health(ready())
 
     async def metrics_page() -> Answer:
         body, content_type = await asyncio.to_thread(metrics.exposition)
         return Answer(body, content_type=content_type)
 
     return {"/livez": livez, "/readyz": readyz, "/metrics": metrics_page}
-
-
-def _health(why_not: str) -> Answer:
-    return plain(why_not or "ok", 503 if why_not else 200)

@@ -1,4 +1,4 @@
-"""PURE. Why something is as it is: the table of contract/conditions.md, and what stands in a condition."""
+"""PURE. Why something is as it is: the table of docs/conditions.md, and what stands in a condition."""
 
 from __future__ import annotations
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from mailport.address.ip_ranges import AddressSet
+from mailport.address.ip_ranges import AddressSet, IpAddress
 
-IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
 
 _LOCAL: tuple[tuple[str, tuple[IpNetwork, ...]], ...] = (

@@ -29,13 +29,13 @@ from yarl import URL
 from mailport.outward.connection import ConnectionLost
 from mailport.outward.dial import CannotConnect, Dialer
 from mailport.outward.pool import IDLE_SECONDS, LIFE_SECONDS, MOST_IDLE
+from mailport.outward.printable import printable
 from mailport.outward.trust import Tls
 
 USER_AGENT = "Mailport"
 TEXT_OCTETS = 1024  # of an answer's body, for the log
 _MOST_READ = 64 * 1024  # octets of a body that are read so that its connection can be used again
 _TEXT_SECONDS = 1.0  # for that
-_NOT_PRINTABLE = re.compile(r"[^ -~]+")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
@@ -264,7 +264,7 @@ class Poster:
         text = octets.decode("utf-8", "replace")
         for secret in self._secrets:  # some answer with all they were sent
             text = text.replace(secret, "***")
-        return _NOT_PRINTABLE.sub(" ", text).strip()[:TEXT_OCTETS]
+        return printable(text).strip()[:TEXT_OCTETS]
 
 
 def _is_spoilt(protocol: ResponseHandler | None) -> bool:
@@ -280,7 +280,7 @@ def _failure(error: ClientError, sending: _Sending | None) -> Exception:
     if isinstance(error, ClientConnectionError):
         return ConnectionLost(f"connection lost: {error}")
     words = getattr(error, "message", "") or str(error)  # the latter has the URL in it, which may be signed
-    return NotHttp(f"not an answer of HTTP/1.1: {_NOT_PRINTABLE.sub(' ', str(words))[:200]}")
+    return NotHttp(f"not an answer of HTTP/1.1: {printable(str(words))[:200]}")
 
 
 async def _read(response: ClientResponse, until: float) -> bytes:

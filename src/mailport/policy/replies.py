@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 class Reply:
     """One SMTP reply.
 
-    `enhanced` is the enhanced status code (RFC 3463), which only 354 and 334 lack. `reason` is the metric's label and
-    the log's `reason`; empty where nothing is refused. After a reply with `close` the connection is closed; one that is
-    `silent` is not sent, and stands for a connection that is closed without a word.
+    `enhanced` is the enhanced status code (RFC 3463), empty for 354 and for the 250 to HELO. `reason` is the metric's
+    label and the log's `reason`; empty where nothing is refused. After a reply with `close` the connection is closed;
+    one that is `silent` is not sent, and stands for a connection that is closed without a word.
     """
 
     code: int
@@ -129,7 +129,7 @@ CHUNK_OUT_OF_PLACE = Reply(503, "5.5.1", "no chunk is expected", "bad_sequence")
 CHUNK_SIZE = Reply(501, "5.5.4", "syntax: BDAT size [LAST]", "syntax", close=True)
 BARE_NEWLINE = Reply(550, "5.6.0", "a line ends in a bare CR or LF", "bare_newline")
 MAIL_LOOP = Reply(554, "5.4.6", "mail loop", "mail_loop")
-DMARC_FAILED = Reply(550, "5.7.26", "rejected by the DMARC policy of the author's domain", "dmarc")  # RFC 7489 §10.3
+DMARC_FAILED = Reply(550, "5.7.26", "rejected by the DMARC policy of the author's domain", "dmarc")  # RFC 7372 §3.4
 DMARC_UNKNOWN = Reply(451, "4.7.26", "DMARC of the author's domain cannot be checked, try again later", "dmarc")
 SPF_FAILED = Reply(550, "5.7.23", "SPF of the sender's domain does not allow this client", "spf")  # RFC 7372 §3.2
 SPF_UNKNOWN = Reply(451, "4.7.24", "SPF of the sender's domain cannot be checked, try again later", "spf")

@@ -26,6 +26,11 @@ def plain(text: str, status: int = 200) -> Answer:
     return Answer(f"{text}\n".encode(), status)
 
 
+def health(why_not: str) -> Answer:
+    """Return what a probe is told: 200, or 503 with why not."""
+    return plain(why_not or "ok", 503 if why_not else 200)
+
+
 async def start(pages: Mapping[str, Page], host: str, port: int) -> Running:
     """Serve pages by their path, on all addresses where `host` is empty.
 

@@ -10,7 +10,8 @@ import pytest
 from mailport.address.mail_address import Address
 from mailport.deliver.destination import Refused, Unavailable
 from mailport.deliver.nats import answers, stream, subjects
-from mailport.deliver.nats.credentials import BadCredentials, Nkey, read
+from mailport.deliver.nats.credentials import Nkey, read
+from mailport.deliver.secret_values import BadCredentials
 from tests.deliver.nats.keys import Key, account
 from tests.tables import table
 

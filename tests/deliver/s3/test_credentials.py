@@ -12,12 +12,12 @@ import pytest
 
 from mailport.deliver.destination import Receipt, Unavailable
 from mailport.deliver.s3.credentials import (
-    BadCredentials,
     Keys,
     is_pod_identity_agent,
     read,
     workload_identity,
 )
+from mailport.deliver.secret_values import BadCredentials
 from mailport.outward.allowed import Allowed
 from tests.deliver.certificates import certificate
 from tests.deliver.conftest import deliver

@@ -22,10 +22,10 @@ from mailport.message import header
 from mailport.message.content import Space
 from mailport.message.message import Message
 from mailport.mime import reading
-from mailport.mime.source import Octets
 from tests.authentication.test_results_field import ALL
 from tests.messages import ENVELOPE, hold, message
 from tests.mime.hostile import HOSTILE
+from tests.mime.octets import Octets
 from tests.mime.test_reading import ALTERNATIVE, ODD, lines, messages
 from tests.tables import table
 

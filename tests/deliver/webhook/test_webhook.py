@@ -16,6 +16,7 @@ import pytest
 
 from mailport.address.mail_address import Address
 from mailport.deliver.destination import NotDelivered, Outcome, Receipt, Refused, Unavailable
+from mailport.deliver.secret_values import BadCredentials
 from mailport.deliver.webhook import bodies, credentials, envelope_fields
 from mailport.deliver.webhook.destination import Proof, Webhook
 from mailport.deliver.webhook.signature import Keys
@@ -219,7 +220,7 @@ async def test_credentials_are_sent_and_stand_in_no_log(values: dict[str, bytes]
     ),
 )
 def test_credentials_that_cannot_be_sent_are_not_quoted(values: dict[str, bytes]):
-    with pytest.raises(credentials.BadCredentials) as raised:
+    with pytest.raises(BadCredentials) as raised:
         credentials.read(values)
 
     assert "s3cr3t" not in str(raised.value)

@@ -5,8 +5,6 @@ from dataclasses import replace
 import pytest
 
 from mailport.contract.faults import Fault
-from mailport.deliver import served
-from mailport.deliver.served import SERVED
 from mailport.operator.admit.accepted import refusals
 from mailport.operator.admit.refusal import Refusal
 from tests.operator.making import CORPUS, GIVEN, gateway, maildir, read
@@ -107,21 +105,8 @@ def test_addresses_of_a_node_are_there_on_its_network():
 
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_good_documents_are_accepted(path):
-    """All but those that bind addresses of their own host, and what is to come."""
+    """All but those that bind addresses of their own host."""
     made = read(path)
     own_host = bool(made.spec.network.bind_addresses) and not made.spec.network.host_network
-    to_come = [route for route in made.spec.routes if route.deliver.kind not in SERVED and not made.spec.pod.image]
 
-    assert [refusal.reason for refusal in refusals(made, GIVEN)] == [
-        *["UnsupportedField"] * len(to_come),
-        *["BindAddressUnavailable"] * own_host,
-    ]
-
-
-def test_a_destination_to_come_is_not_accepted(monkeypatch):
-    """Pods that run would serve on as before, and those that start later would not come up."""
-    monkeypatch.setattr(served, "SERVED", served.SERVED - {"s3"})
-    refused = Refusal("UnsupportedField", Fault("spec.routes[0].deliver.s3", "not in this version"))
-
-    assert list(refusals(gateway(**S3), GIVEN)) == [refused]
-    assert not list(refusals(gateway(**S3, pod={"image": "mailport:next"}), GIVEN))
+    assert [refusal.reason for refusal in refusals(made, GIVEN)] == ["BindAddressUnavailable"] * own_host

@@ -79,8 +79,8 @@ async def test_watches_that_hold_are_not_failing_any_more(broken, monkeypatch):
         await watches.stop()
 
 
-async def test_streams_that_begin_anew_have_everything_listed(broken):
-    """What ended meanwhile they do not tell."""
+async def test_streams_that_begin_anew_say_so(broken):
+    """What ended meanwhile they do not tell: it has to be listed."""
     began_anew = []
     watches = broken(restarted=lambda: began_anew.append(1))
     watches.start()

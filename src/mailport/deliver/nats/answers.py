@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 
 from mailport.deliver.destination import MISCONFIGURED, Receipt, Refused, Unavailable
+from mailport.outward.printable import printable
 
-_NOT_PRINTABLE = re.compile(r"[^ -~]+")
 _TOO_LARGE = 10054  # JSStreamMessageExceedsMaximumErr
 # What only a person mends (nats-server's errors.json); any other error is one of now: full, no quorum, no leader
 _OF_SET_UP = frozenset(
@@ -41,7 +40,7 @@ def acknowledgement(octets: bytes, stream: str) -> Stored:
     answer = parsed(octets)
     sequence = answer.get("seq")
     if answer.get("stream") != stream or not isinstance(sequence, int):
-        raise Unavailable(f"acknowledged by another stream: {_printable(str(answer))}", reason=MISCONFIGURED)
+        raise Unavailable(f"acknowledged by another stream: {_words(str(answer))}", reason=MISCONFIGURED)
     return Stored(stream, sequence, bool(answer.get("duplicate")))
 
 
@@ -52,7 +51,7 @@ def parsed(octets: bytes) -> dict[str, object]:
         error = answer.get("error")
         if error is None:
             return dict(answer)
-        code, words = int(error.get("err_code") or 0), _printable(str(error.get("description", "")))
+        code, words = int(error.get("err_code") or 0), _words(str(error.get("description", "")))
     except (ValueError, AttributeError, TypeError) as caught:
         raise Unavailable("an answer that cannot be read") from caught
     if code == _TOO_LARGE:
@@ -67,5 +66,5 @@ def too_large(detail: str) -> Refused:
     return Refused("message is larger than the limit", code=552, enhanced="5.3.4", detail=detail)
 
 
-def _printable(text: str) -> str:
-    return _NOT_PRINTABLE.sub(" ", text)[:300]
+def _words(text: str) -> str:
+    return printable(text)[:300]

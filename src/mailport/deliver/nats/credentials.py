@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from mailport.deliver.secret_values import BadCredentials, without_line_end
+
 _PARTS = re.compile(
     rb"-----BEGIN ([A-Z ]+)-----\s*([A-Za-z0-9_.=-]+)\s*------?END \1------?"  # NATS writes six hyphens at the end
 )
 _SEED, _USER = 18 << 3, 20 << 3  # the first letters S and U (github.com/nats-io/nkeys)
-
-
-class BadCredentials(ValueError):  # noqa: N818 - what they are
-    """Credentials that cannot be used, and why; the text holds nothing of them."""
 
 
 class Nkey:
@@ -66,10 +64,7 @@ class Login:
 
 
 def read(values: Mapping[str, bytes]) -> Login:
-    """Read a Secret: `creds`, else `nkey`, else `token`, else `username` and `password`. Raises BadCredentials.
-
-    A line end behind a value is an editor's, and no part of it.
-    """
+    """Read a Secret: `creds`, else `nkey`, else `token`, else `username` and `password`. Raises BadCredentials."""
     if "creds" in values:
         parts = dict(_PARTS.findall(values["creds"]))
         if b"NATS USER JWT" not in parts or b"USER NKEY SEED" not in parts:
@@ -85,7 +80,7 @@ def read(values: Mapping[str, bytes]) -> Login:
 
 def _text(key: str, value: bytes) -> str:
     try:
-        text = value.rstrip(b"\r\n").decode()
+        text = without_line_end(value).decode()
     except UnicodeDecodeError as error:
         raise BadCredentials(f"{key} is not UTF-8") from error
     if not text or not text.isprintable():

@@ -79,7 +79,7 @@ class Nats:
             except NoTurn:
                 raise
             except _FAILURES as error:
-                failure = trial.failure(error)
+                failure = trial.note_failure(error)
                 if isinstance(error, TimeoutError):
                     await self._drop(self._session)
                 raise failure from error
@@ -243,7 +243,7 @@ class Nats:
         failures = [one for one in outcomes if isinstance(one, Unavailable)]
         of_stream = [one for one in failures if one.reply.reason != MISCONFIGURED]
         if of_stream:
-            self._trials.failure = of_stream[0].again()
+            self._trials.last_failure = of_stream[0].again()
         return True if of_stream else None
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mailport.outward.printable import printable
+
 MAX_LINE = 4096  # octets; the RFC's 512 are not kept by everyone (§4.5.3.1.5)
 MAX_LINES = 128  # of one reply
 
 _LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")  # RFC 2034 §4
-_NOT_PRINTABLE = re.compile(r"[^ -~]+")
 
 
 class ProtocolError(Exception):
@@ -73,12 +74,12 @@ class AnswerReader:
     def _take(self, line: bytes) -> Answer | None:
         match = _LINE.fullmatch(line)
         if match is None:
-            raise ProtocolError(f"not a line of a reply: {_printable(line[:80])!r}")
+            raise ProtocolError(f"not a line of a reply: {_text(line[:80])!r}")
         code = int(match[1])
         if self._lines and code != self._code:
             raise ProtocolError(f"a reply of two codes, {self._code} and {code}")
         self._code = code
-        self._lines.append(_printable(match[3] or b""))
+        self._lines.append(_text(match[3] or b""))
         if match[2] == b"-":
             if len(self._lines) >= MAX_LINES:
                 raise ProtocolError(f"a reply of more than {MAX_LINES} lines")
@@ -87,5 +88,5 @@ class AnswerReader:
         return Answer(code, lines)
 
 
-def _printable(octets: bytes) -> str:
-    return _NOT_PRINTABLE.sub(" ", octets.decode("ascii", "replace"))
+def _text(octets: bytes) -> str:
+    return printable(octets.decode("ascii", "replace"))

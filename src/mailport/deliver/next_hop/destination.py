@@ -103,7 +103,7 @@ class NextHop:
                         self._delivering, lambda client: self._hand_on(client, message, recipients, until)
                     )
             except _FAILURES as error:
-                raise trial.failure(error) from error
+                raise trial.note_failure(error) from error
             except NotDelivered:
                 trial.failed = False  # it has answered
                 raise
@@ -142,7 +142,7 @@ class NextHop:
                 async with asyncio.timeout(self._trials.seconds):  # the route's own ends both: listener/transaction.py
                     await self._on_a_connection(self._verifying, ask)
             except _FAILURES as error:
-                raise trial.failure(error) from error
+                raise trial.note_failure(error) from error
 
     async def _connect(self) -> Client:
         client = await Client.open(self._place, self._dialer)

@@ -6,13 +6,13 @@ import re
 from typing import NamedTuple
 
 from mailport.deliver.destination import MISCONFIGURED, Unavailable
+from mailport.outward.printable import printable
 
 _STATUS = re.compile(r"status code: ([0-9]{3})")
 _CODE = re.compile(r"<Code>([A-Za-z0-9.]{1,100})</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]{0,300})")
 _CERTIFICATE = re.compile(r"InvalidCertificate\(\s*([A-Za-z]+)")
 _CAUSE = re.compile(r'message: "([^"]{1,200})"|(TimedOut|dns error)')
-_NOT_PRINTABLE = re.compile(r"[^ -~]+")
 _NOT_TRUSTED = "the certificate is not accepted"
 _DEBUG = "\n\nDebug source:"  # of obstore's: what follows may hold what was sent
 
@@ -53,7 +53,7 @@ def read(error: str) -> Answer:
             words.append(f"{_NOT_TRUSTED}: {certificate[1]}")
         elif cause := _CAUSE.search(debug):
             words.append(cause[1] or cause[2])
-    text = _NOT_PRINTABLE.sub(" ", ": ".join(words)).strip()[:500]
+    text = printable(": ".join(words)).strip()[:500]
     return Answer(int(status[1]) if status else 0, code[1] if code else "", text)
 
 

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from mailport.deliver.secret_values import BadCredentials, without_line_end
+
 # Where EKS Pod Identity's agent answers on each node. They are link-local, and no other such address is asked
 POD_IDENTITY_AGENTS = frozenset((ip_address("169.254.170.23"), ip_address("fd00:ec2::23")))
-
-
-class BadCredentials(ValueError):  # noqa: N818 - what they are
-    """Credentials that cannot be used, and why; the text holds nothing of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +34,11 @@ class WorkloadIdentity:
 
 
 def read(values: Mapping[str, bytes]) -> Keys:
-    """Read a Secret. A line end behind a value is an editor's, and no part of it. Raises BadCredentials."""
+    """Read a Secret. Raises BadCredentials."""
     found = {}
     for key, value in values.items():
         try:
-            found[key] = value.rstrip(b"\r\n").decode("ascii")
+            found[key] = without_line_end(value).decode("ascii")
         except UnicodeDecodeError as error:
             raise BadCredentials(f"{key} is not ASCII") from error
         if not found[key].isprintable() or " " in found[key]:

@@ -71,7 +71,7 @@ class S3:
             except NoTurn:
                 raise
             except _FAILURES as error:
-                raise trial.failure(error) from error
+                raise trial.note_failure(error) from error
             trial.failed = False
         return [receipt] * len(recipients)
 

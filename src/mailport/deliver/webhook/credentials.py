@@ -7,11 +7,9 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from mailport.deliver.secret_values import BadCredentials, without_line_end
+
 _TOKEN = re.compile(rb"[!-~]+")
-
-
-class BadCredentials(ValueError):  # noqa: N818 - what they are
-    """Credentials that cannot be used, and why; the text holds nothing of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +23,9 @@ class Credentials:
 def read(values: Mapping[str, bytes]) -> Credentials:
     """Read a Secret: `token` (Bearer, RFC 6750), else `username` and `password` (Basic, RFC 7617).
 
-    A line end behind a value is an editor's, and no part of it. Raises BadCredentials.
+    Raises BadCredentials.
     """
-    values = {key: value.rstrip(b"\r\n") for key, value in values.items()}
+    values = {key: without_line_end(value) for key, value in values.items()}
     if "token" in values:
         if not _TOKEN.fullmatch(values["token"]):
             raise BadCredentials("the token is empty, or has something else than printable ASCII without blanks")

@@ -66,11 +66,12 @@ class Webhook:
             try:
                 answer = await self._post(message, recipients, _now() + self._trials.seconds)
             except _FAILURES as error:
-                raise trial.failure(error) from error
+                raise trial.note_failure(error) from error
             except BodyLate as error:
                 raise _late() from error
-            trial.failed = self._take_note(answer)
-        return [answers.outcome(answer.status, answer.text)] * len(recipients)
+            outcome = answers.outcome(answer.status, answer.text)
+            trial.failed = self._take_note(answer, outcome)
+        return [outcome] * len(recipients)
 
     async def check(self) -> None:
         """Connect, with TLS where it is https. Whether mail is taken there, this does not tell. Raises Unavailable."""
@@ -117,12 +118,11 @@ class Webhook:
             fields.append(("Authorization", self._proof.credentials.authorization))
         return fields, body
 
-    def _take_note(self, answer: Answer) -> bool | None:
+    def _take_note(self, answer: Answer, outcome: Outcome) -> bool | None:
         """Return whether an answer is a failure of the receiver; None where that is not clear."""
-        outcome = answers.outcome(answer.status, answer.text)
         if not isinstance(outcome, Unavailable):
             return False
-        self._trials.failure = outcome
+        self._trials.last_failure = outcome
         if pause := answers.pause(answer.status, answer.retry_after, datetime.now(UTC)):
             self._trials.breaker.open(_now(), pause)
         return answers.is_down(answer.status) or None

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from mailport.contract.faults import Fault
 from mailport.contract.model import InboundSmtp
-from mailport.deliver.served import not_in_this_version
 from mailport.operator.admit.refusal import Refusal
 from mailport.operator.children import configuration
 from mailport.operator.children.inputs import Inputs
@@ -16,7 +15,6 @@ def refusals(gateway: InboundSmtp, given: Inputs) -> Iterator[Refusal]:
     """Return all of them; manifests.children is for documents that have none."""
     yield from _unknown_format(gateway, given)
     yield from _not_carried(gateway, given)
-    yield from _destination_to_come(gateway)
     yield from _addresses_of_a_node(gateway)
     yield from _claim_of_one_node(gateway, given)
 
@@ -31,13 +29,6 @@ def _unknown_format(gateway: InboundSmtp, given: Inputs) -> Iterator[Refusal]:
 
 def _not_carried(gateway: InboundSmtp, given: Inputs) -> Iterator[Refusal]:
     for fault in configuration.not_carried(gateway, given.format_of(gateway)):
-        yield Refusal("UnsupportedField", fault)
-
-
-def _destination_to_come(gateway: InboundSmtp) -> Iterator[Refusal]:
-    if gateway.spec.pod.image is not None:
-        return  # that image knows what it serves
-    for fault in not_in_this_version(gateway.spec):
         yield Refusal("UnsupportedField", fault)
 
 

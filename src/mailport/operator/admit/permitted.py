@@ -1,8 +1,8 @@
 """PURE. What authors of InboundSmtps may ask of this cluster: the operator's `--allow`.
 
-It has names, `hostNetwork`, and patterns, `annotations=example.org/*`, in which `*` stands for any characters. Names
-that are given are in place of all names of the default; patterns are in place of those of their own kind, so that what
-is allowed of the other kinds stays. `claims=` with nothing behind it allows no claim at all.
+`--allow` takes names (`hostNetwork`) and patterns (`annotations=example.org/*`; `*` is any characters). Names given
+replace all default names, and so do patterns that are given without any name. A pattern replaces only the default
+patterns of its own kind. `claims=` with an empty pattern allows no claim.
 """
 
 from __future__ import annotations

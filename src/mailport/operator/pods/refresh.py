@@ -11,7 +11,7 @@ from mailport.operator.api_error import ApiError
 from mailport.operator.cluster import MERGE_PATCH, Cluster
 from mailport.operator.metadata import POKE, Manifest
 from mailport.operator.pods import poke
-from mailport.operator.pods.observed import ObservedPod, Report
+from mailport.operator.pods.observed import ObservedPod
 from mailport.operator.pods.poke import Poked
 from mailport.operator.pods.poller import Poller
 from mailport.operator.pods.running import admin_port, expected_hash, is_ready, is_starting, observed, running
@@ -34,6 +34,17 @@ class Refreshed:
     all_asked: bool = True  # each one that is ready has answered, or was silent
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A pod, and what is known of it."""
+
+    uid: str
+    body: Manifest
+    look: Look  # what it said last
+    expected: str | None  # the hash of what it mounts
+    hindrance: str  # why it does not start, as Kubernetes says; empty where it says nothing
+
+
 class Refresher:
     """Pokes pods. One a process; what it remembers is when it did."""
 
@@ -49,50 +60,49 @@ class Refresher:
 
     async def refresh(self, seen: Seen, *, may_poke: bool) -> Refreshed:
         """Poke the pods that lag, where it is time to, by what they said last; have them asked again."""
-        key, pods = seen.key, tuple(running(seen))
-        looks, hindrances = self._poller.looks(key), self._poller.hindrances(key)
+        key, pods = seen.key, self._known(seen)
         before = self._poked.get(key, {})
-        poked = self._poked[key] = {uid: before.get(uid, Poked()) for uid in map(_uid, pods)}
-        expected = {_uid(found): expected_hash(seen, found["spec"]) for found in pods}
-        nexts = await asyncio.gather(
-            *(self._poke(found, looks.get(_uid(found), Look()).report, expected[_uid(found)], poked) for found in pods)
-            if may_poke
-            else ()
-        )
+        poked = self._poked[key] = {pod.uid: before.get(pod.uid, Poked()) for pod in pods}
+        nexts = await asyncio.gather(*(self._poke(pod, poked) for pod in pods)) if may_poke else []
         self._poller.follow(
             key,
             [
                 Target(
-                    uid=_uid(found),
-                    name=found["metadata"]["name"],
-                    ip=found["status"].get("podIP", ""),
-                    port=admin_port(found["spec"]),
-                    ready=is_ready(found),
-                    starting=is_starting(found),
-                    expected=expected[_uid(found)],
-                    poked=poked[_uid(found)],
-                    may_poke=may_poke and expected[_uid(found)] is not None,
+                    uid=pod.uid,
+                    name=pod.body["metadata"]["name"],
+                    ip=pod.body["status"].get("podIP", ""),
+                    port=admin_port(pod.body["spec"]),
+                    ready=is_ready(pod.body),
+                    starting=is_starting(pod.body),
+                    expected=pod.expected,
+                    poked=poked[pod.uid],
+                    may_poke=may_poke and pod.expected is not None,
                 )
-                for found in pods
+                for pod in pods
             ],
         )
         return Refreshed(
-            tuple(
-                observed(found, expected[_uid(found)], looks.get(_uid(found), Look()), hindrances.get(_uid(found), ""))
-                for found in pods
-            ),
+            tuple(observed(pod.body, pod.expected, pod.look, pod.hindrance) for pod in pods),
             min((seconds for seconds in nexts if seconds is not None), default=None),
-            all(looks.get(_uid(found), Look()).was_asked for found in pods if is_ready(found)),
+            all(pod.look.was_asked for pod in pods if is_ready(pod.body)),
         )
 
-    async def _poke(
-        self, found: Manifest, report: Report | None, expected: str | None, known: dict[str, Poked]
-    ) -> float | None:
+    def _known(self, seen: Seen) -> list[_Known]:
+        looks, hindrances = self._poller.looks(seen.key), self._poller.hindrances(seen.key)
+        known = []
+        for body in running(seen):
+            uid = body["metadata"]["uid"]
+            expected = expected_hash(seen, body["spec"])
+            known.append(_Known(uid, body, looks.get(uid, Look()), expected, hindrances.get(uid, "")))
+        return known
+
+    async def _poke(self, pod: _Known, known: dict[str, Poked]) -> float | None:
         """Poke one where it is time to; return the seconds until the next time."""
+        report, expected = pod.look.report, pod.expected
         if report is None or expected is None:
             return None
-        metadata, now = found["metadata"], time.monotonic()
-        poked = known[metadata["uid"]]
+        metadata, now = pod.body["metadata"], time.monotonic()
+        poked = known[pod.uid]
         until = poke.poke_in(report, expected, poked, now)
         if until is None or until > 0:
             return until
@@ -115,10 +125,5 @@ class Refresher:
                 return _STALE_SECONDS
             _log.warning("a pod could not be poked", pod=metadata["name"], detail=str(error))
         now = time.monotonic()  # the pause is from when the kubelet may have heard of it
-        poked = known[metadata["uid"]] = Poked(expected, attempts + 1, now)
+        poked = known[pod.uid] = Poked(expected, attempts + 1, now)
         return poke.poke_in(report, expected, poked, now)
-
-
-def _uid(found: Manifest) -> str:
-    uid: str = found["metadata"]["uid"]
-    return uid

@@ -1,4 +1,4 @@
-"""PURE. What the operator has seen and done: the facts that status.py judges."""
+"""PURE. What the operator has seen and done: the facts that status.py and conditions.py judge."""
 
 from __future__ import annotations
 

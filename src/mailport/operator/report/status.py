@@ -1,4 +1,4 @@
-"""PURE. What was observed becomes the status of an InboundSmtp; contract/conditions.md has the conditions.
+"""PURE. What was observed becomes the status of an InboundSmtp; docs/conditions.md has the conditions.
 
 The same facts give the same status, in whatever order pods come: where nothing changed, there is nothing to write.
 What pods say is not trusted to fit: an author may run any image, and one bad word would have the whole status refused.
