@@ -12,6 +12,7 @@ from mailport.operator import metadata
 from mailport.operator.admit.accepted import refusals
 from mailport.operator.admit.options import Options
 from mailport.operator.admit.permitted import not_permitted
+from mailport.operator.admit.ports import led_to_by_number, led_to_by_number_now
 from mailport.operator.admit.reading import Refused, read
 from mailport.operator.admit.refusal import Refusal
 from mailport.operator.children import configuration, volumes
@@ -47,6 +48,7 @@ def admit(seen: Seen, options: Options) -> Admitted:
         gateway = read(seen.body)
     except Refused as refused:
         return Admitted(_refused(refused.refusals))
+    is_suspended = gateway.spec.management is Management.SUSPENDED
     inputs = options.inputs(
         owner_uid=seen.uid,
         exclusive_claims=frozenset(
@@ -59,13 +61,15 @@ def admit(seen: Seen, options: Options) -> Admitted:
             for version in configuration.FORMATS
             if seen.is_needed(CONFIG_MAP, metadata.config_map_name(gateway, version))
         ),
+        # Nothing follows the pods while nothing may be touched
+        led_to_by_number=led_to_by_number_now(seen) if is_suspended else led_to_by_number(gateway.spec, seen),
         operator=options.instance,
     )
     found = [Refusal("NotPermitted", fault) for fault in not_permitted(gateway.spec, options.allow)]
     found += refusals(gateway, inputs)
     if found:
         return Admitted(_refused(found))
-    if gateway.spec.management is Management.SUSPENDED:
+    if is_suspended:
         gateway = _of_generation(gateway, _applied_generation(seen))
     return Admitted(Reason("Accepted", "Accepted", "the spec can be served"), gateway, inputs)
 

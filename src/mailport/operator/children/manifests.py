@@ -48,7 +48,7 @@ def _children(gateway: InboundSmtp, given: Inputs) -> Iterator[Manifest]:
     for version in formats(gateway, given):
         yield configuration.config_map(gateway, version, uid)
     if spec.service.type is not ServiceType.NONE:
-        yield service(gateway, uid)
+        yield service(gateway, given)
     yield deployment(gateway, given)
     if (wanted := budget(spec)) is not None:
         yield disruption_budget(gateway, wanted, uid)

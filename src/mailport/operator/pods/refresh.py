@@ -14,7 +14,7 @@ from mailport.operator.pods import poke
 from mailport.operator.pods.observed import ObservedPod, Report
 from mailport.operator.pods.poke import Poked
 from mailport.operator.pods.poller import Poller
-from mailport.operator.pods.running import admin_port, expected_hash, is_ready, is_starting, observed, running
+from mailport.operator.pods.running import admin_port, expected_hash, is_ready, is_starting, observed
 from mailport.operator.pods.schedule import Look, Target
 from mailport.operator.watch.observe import Seen
 from mailport.operator.watch.store import Key
@@ -49,7 +49,7 @@ class Refresher:
 
     async def refresh(self, seen: Seen, *, may_poke: bool) -> Refreshed:
         """Poke the pods that lag, where it is time to, by what they said last; have them asked again."""
-        key, pods = seen.key, tuple(running(seen))
+        key, pods = seen.key, tuple(seen.running)
         looks, hindrances = self._poller.looks(key), self._poller.hindrances(key)
         before = self._poked.get(key, {})
         poked = self._poked[key] = {uid: before.get(uid, Poked()) for uid in map(_uid, pods)}
