@@ -431,18 +431,43 @@ async def test_a_listener_on_another_port_is_reached_all_the_while(server, look)
     assert await targets(server, look) == ["smtp"]
 
 
-async def test_what_follows_the_pods_is_not_held_back(server, look):
-    """A gateway that is suspended while its pods roll is as it should be, also when they have."""
-    server.give()
+async def test_a_network_policy_lets_old_pods_serve_on(server, look):
+    """On their port for mail, and on the one where the operator and Prometheus ask them."""
+    server.give(networkPolicy="Managed")
     await look()
     await look()
     serve(server, "before")
-    server.give(**NEW_NAME)
+    server.give(networkPolicy="Managed", pod={"adminPort": 9090}, **NEW_PORT)
+    await look()
+    assert let_in(server) == [2525, 9090, 25, 8080]
+
+    serve(server, "after")
+    await look()
+    assert let_in(server) == [2525, 9090, 25, 8080]
+    end(server, "before")
+    await look()
+    assert let_in(server) == [2525, 9090]
+
+
+def let_in(server):
+    (rule,) = server.objects[kinds.NETWORK_POLICY, MX.name]["spec"]["ingress"]
+    return [port["port"] for port in rule["ports"]]
+
+
+async def test_what_follows_the_pods_is_not_held_back(server, look):
+    """A gateway that is suspended while its pods roll is as it should be, also when they have."""
+    spec = {"networkPolicy": "Managed", "listeners": [{"name": "mx", "port": 25}, {"name": "mua", "port": 587}]}
+    server.give(networkPolicy="Managed", listeners=[{"name": "smtp", "port": 25}, {"name": "mua", "port": 465}])
+    await look()
+    await look()
+    serve(server, "before")
+    server.give(**spec)
     await look()
     serve(server, "after")
-    server.give(management="Suspended", **NEW_NAME)
+    server.give(management="Suspended", **spec)
     await look()
     end(server, "before")
     await look()
 
     assert server.condition("Programmed") == "Programmed"
+    assert let_in(server) == [25, 587, 8080, 465]

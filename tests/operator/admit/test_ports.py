@@ -3,7 +3,7 @@
 import pytest
 
 from mailport.operator.admit.admit import admit
-from mailport.operator.kinds import DEPLOYMENT, POD, REPLICA_SET, SERVICE
+from mailport.operator.kinds import DEPLOYMENT, NETWORK_POLICY, POD, REPLICA_SET, SERVICE
 from tests.operator.admit.test_admit import OPTIONS, child, seen
 from tests.tables import table
 
@@ -66,12 +66,29 @@ def test_the_service_leads_to_old_pods_too(others, listeners, by_number):
     assert admit(seen(HERE, *others, listeners=listeners), OPTIONS).inputs.led_to_by_number == by_number
 
 
+@pytest.mark.parametrize(
+    "others, open_ports",
+    table(
+        {
+            "nothing runs yet": ([], set()),
+            "the admin port too": (OLD, {25, 8080}),
+            "of pods of before and new ones": ([*OLD, pod("mx-2-a", smtp=2525, admin=9090)], {25, 8080, 2525, 9090}),
+            "not of those that go": ([replica_set(), pod(smtp=25, metadata=GOING)], set()),
+            "of one that its ReplicaSet makes again": ([replica_set(replicas=1, smtp=25)], {25}),
+            "not of somebody else's": ([replica_set(), pod(owner="other", smtp=25)], set()),
+        }
+    ),
+)
+def test_what_pods_have_is_let_in(others, open_ports):
+    assert admit(seen(HERE, *others, listeners=MOVED), OPTIONS).inputs.ports_of_before == open_ports
+
+
 def test_nothing_follows_the_pods_of_a_suspended_gateway():
     """Else what is rendered would differ when they are gone, and Programmed would say that this is held back."""
     ports = [{"name": "mx", "port": 25, "targetPort": 25}, {"name": "b", "port": 26, "targetPort": "b"}]
+    ingress = [{"ports": [{"port": port, "protocol": "TCP"} for port in (25, 2525, 8080)]}]
+    others = child(SERVICE, spec={"ports": ports}), child(NETWORK_POLICY, spec={"ingress": ingress})
     listeners = [*MX, {"name": "b", "port": 26}]
-    admitted = admit(
-        seen(HERE, child(SERVICE, spec={"ports": ports}), management="Suspended", listeners=listeners), OPTIONS
-    )
+    given = admit(seen(HERE, *others, *OLD, management="Suspended", listeners=listeners), OPTIONS).inputs
 
-    assert admitted.inputs.led_to_by_number == {25}
+    assert (given.led_to_by_number, given.ports_of_before) == ({25}, {25, 2525, 8080})

@@ -9,10 +9,10 @@ from itertools import accumulate
 
 from mailport.contract.model import InboundSmtp, Management, ServiceType
 from mailport.operator import metadata
+from mailport.operator.admit import ports
 from mailport.operator.admit.accepted import refusals
 from mailport.operator.admit.options import Options
 from mailport.operator.admit.permitted import not_permitted
-from mailport.operator.admit.ports import led_to_by_number, led_to_by_number_now
 from mailport.operator.admit.reading import Refused, read
 from mailport.operator.admit.refusal import Refusal
 from mailport.operator.children import configuration, volumes
@@ -62,7 +62,10 @@ def admit(seen: Seen, options: Options) -> Admitted:
             if seen.is_needed(CONFIG_MAP, metadata.config_map_name(gateway, version))
         ),
         # Nothing follows the pods while nothing may be touched
-        led_to_by_number=led_to_by_number_now(seen) if is_suspended else led_to_by_number(gateway.spec, seen),
+        led_to_by_number=(
+            ports.led_to_by_number_now(seen) if is_suspended else ports.led_to_by_number(gateway.spec, seen)
+        ),
+        ports_of_before=ports.let_in_now(seen) if is_suspended else ports.of_pods(seen),
         operator=options.instance,
     )
     found = [Refusal("NotPermitted", fault) for fault in not_permitted(gateway.spec, options.allow)]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mailport.contract.model import Spec
 from mailport.operator.children.pod import CONTAINER
-from mailport.operator.kinds import SERVICE
+from mailport.operator.kinds import NETWORK_POLICY, SERVICE
 from mailport.operator.metadata import Manifest
 from mailport.operator.watch.observe import Seen
 
@@ -31,6 +31,18 @@ def led_to_by_number_now(seen: Seen) -> frozenset[int]:
     service = seen.ours(SERVICE, seen.key.name) or {"spec": {}}
     targets = (port.get("targetPort") for port in service["spec"].get("ports") or ())
     return frozenset(target for target in targets if isinstance(target, int))
+
+
+def of_pods(seen: Seen) -> frozenset[int]:
+    """Return the ports that pods have, the admin port too."""
+    return frozenset(port for pod in seen.served_by for port in _ports(pod).values())
+
+
+def let_in_now(seen: Seen) -> frozenset[int]:
+    """Return the ports that the NetworkPolicy which is there lets in."""
+    policy = seen.ours(NETWORK_POLICY, seen.key.name) or {"spec": {}}
+    ports = (port.get("port") for rule in policy["spec"].get("ingress") or () for port in rule.get("ports") or ())
+    return frozenset(port for port in ports if isinstance(port, int))
 
 
 def _ports(pod: Manifest) -> dict[str, int]:

@@ -62,6 +62,9 @@ class Inputs:
     led_to_by_number: frozenset[int] = frozenset()
     """Ports of listeners to which the Service leads by number: pods that run have them under another name."""
 
+    ports_of_before: frozenset[int] = frozenset()
+    """Ports of pods that run, the admin port too, which a NetworkPolicy lets in whatever the document has by now."""
+
     operator: str | None = None
     """Which installation of the operator applies them: an annotation of the Deployment, by which two see each other."""
 

@@ -55,7 +55,7 @@ def _children(gateway: InboundSmtp, given: Inputs) -> Iterator[Manifest]:
     if spec.autoscaling is not None:
         yield autoscaler(gateway, spec.autoscaling, uid)
     if spec.network_policy is NetworkPolicyMode.MANAGED:
-        yield network_policy(gateway, uid)
+        yield network_policy(gateway, given)
 
 
 def _service_account(gateway: InboundSmtp, owner_uid: str | None) -> Manifest:
