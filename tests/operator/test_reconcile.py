@@ -137,11 +137,11 @@ async def test_pods_of_what_is_suspended_are_not_poked(server, monkeypatch):
     reconciler = Reconciler(server, server.store, Poller(), OPTIONS)
     server.give()
     await reconciler.reconcile(MX)
-    for management in ("Suspended", "Managed"):
-        server.give(management=management)
+    for spec in ({"management": "Suspended"}, {"management": "Suspended", "replicas": -1}, {"replicas": -1}, {}):
+        server.give(**spec)
         await reconciler.reconcile(MX)
 
-    assert seen_by == [False, True]
+    assert seen_by == [False, False, True, True]
 
 
 @pytest.fixture

@@ -33,22 +33,18 @@ class Admitted:
     """The condition Accepted; where it is True, the gateway and what its children are rendered from."""
 
     accepted: Reason
+    suspended: bool  # whether nothing may be touched, accepted or not
     gateway: InboundSmtp | None = None  # None where it may not be served
     inputs: Inputs | None = None  # likewise
-
-    @property
-    def suspended(self) -> bool:
-        """Whether nothing may be touched."""
-        return self.gateway is not None and self.gateway.spec.management is Management.SUSPENDED
 
 
 def admit(seen: Seen, options: Options) -> Admitted:
     """Judge the document and what the cluster says of it. Where it may not be served, every fault is in the message."""
+    is_suspended = seen.body["spec"].get("management") == Management.SUSPENDED
     try:
         gateway = read(seen.body)
     except Refused as refused:
-        return Admitted(_refused(refused.refusals))
-    is_suspended = gateway.spec.management is Management.SUSPENDED
+        return Admitted(_refused(refused.refusals), is_suspended)
     inputs = options.inputs(
         owner_uid=seen.uid,
         exclusive_claims=frozenset(
@@ -71,10 +67,10 @@ def admit(seen: Seen, options: Options) -> Admitted:
     found = [Refusal("NotPermitted", fault) for fault in not_permitted(gateway.spec, options.allow)]
     found += refusals(gateway, inputs)
     if found:
-        return Admitted(_refused(found))
+        return Admitted(_refused(found), is_suspended)
     if is_suspended:
         gateway = _of_generation(gateway, _applied_generation(seen))
-    return Admitted(Reason("Accepted", "Accepted", "the spec can be served"), gateway, inputs)
+    return Admitted(Reason("Accepted", "Accepted", "the spec can be served"), is_suspended, gateway, inputs)
 
 
 def _refused(found: Iterable[Refusal]) -> Reason:
