@@ -47,9 +47,20 @@ def report(digest=HASH, generation=3, **said):
     return Report(hash=digest, generation=generation, **said)
 
 
-def pod(name="mx-1", *, ready=True, expected=HASH, ports=(25,), trouble="", says=None, silent=False, hosts=()):
+def pod(
+    name="mx-1",
+    *,
+    ready=True,
+    expected=HASH,
+    ports=(25,),
+    trouble="",
+    says=None,
+    silent=False,
+    hosts=(),
+    loses_mail=False,
+):
     said = None if silent else says or report()
-    return ObservedPod(name, ready, tuple(hosts), expected, said, frozenset(ports), trouble)
+    return ObservedPod(name, ready, tuple(hosts), expected, said, frozenset(ports), trouble, loses_mail)
 
 
 def tries(*said, name="mx-1", digest=HASH):
@@ -65,14 +76,15 @@ def streams(*said, looked=""):
     return pod("mx-1", says=report(not_durable=tuple(not_durable), destinations=destinations))
 
 
-def deployment(wanted=1, *, host_network=False, seen=7, conditions=(), paused=False, **counts):
+def deployment(wanted=1, *, host_network=False, volumes=(), seen=7, conditions=(), paused=False, **counts):
     """A Deployment of generation 7 that is rolled out, but for what is given."""
+    spec = {"volumes": list(volumes)} | ({"hostNetwork": True} if host_network else {})
     done = {"replicas": wanted, "updatedReplicas": wanted, "availableReplicas": wanted} | counts
     return {
         "metadata": {"name": "mx", "generation": 7},
         "spec": {
             "replicas": wanted,
-            "template": {"spec": {"hostNetwork": True} if host_network else {}},
+            "template": {"spec": spec},
             **({"paused": True} if paused else {}),
         },
         # of these the API server leaves out what is 0
@@ -140,6 +152,7 @@ STUCK = {
     "message": 'ReplicaSet "mx-2" has timed out progressing.',
 }
 REFUSED = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: pods=1"}
+NOT_APPLIED = Reason("Programmed", "ApplyFailed", "Deployment mx: quota")
 NO_IMAGE = pod("mx-2", ready=False, silent=True, trouble="ImagePullBackOff: no such image")
 BEFORE = report(generation=2)  # of the spec, and of the configuration that was applied last
 AS_STARTED = pod("mx-1", says=report(restart_required=True))
@@ -149,6 +162,9 @@ ASKED_FOR = {"service": {"type": "LoadBalancer"}}
 # --- the conditions, by their reasons
 
 QUIET = deployment(0)
+PASSING = deployment(volumes=[{"name": "scratch", "emptyDir": {}}, {"name": "mail", "emptyDir": {"sizeLimit": "1Gi"}}])
+KEEPING = deployment(volumes=[{"name": "scratch", "emptyDir": {}}, {"name": "claim-a", "persistentVolumeClaim": {}}])
+ON_CLAIM, ON_NONE = ({"routes": [maildir("mail", claim)]} for claim in ("mail", None))
 SUSPENDED = see(programmed=Reason("Programmed", "Suspended", "Service mx would change"))
 
 CASES = {
@@ -378,6 +394,10 @@ CASES = {
             see(spec={"replicas": 0}, pods=(), deployment=QUIET),
             "False ScaledToZero: spec.replicas is 0",
         ),
+        "no pod would be to run, which is held back": (
+            replace(SUSPENDED, gateway=gateway(replicas=0), pods=(pod(ready=False),)),
+            "False NoReplicaReady: 0 of 1 replicas are ready",
+        ),
         "no pod is to run, and the spec has become invalid": (
             refused("Invalid", pods=(), deployment=QUIET),
             "False ScaledToZero: spec.replicas is 0",
@@ -514,6 +534,26 @@ CASES = {
             see(spec={"service": {"type": "None"}}, service=None),
             "False NoService: spec.service.type is None",
         ),
+        "none is asked for any more, and the one that is left is no business of ours": (
+            see(spec={"service": {"type": "None"}}),
+            "False NoService: spec.service.type is None",
+        ),
+        "nor is it while something else could not be applied": (
+            see(
+                spec={"service": {"type": "None"}},
+                programmed=NOT_APPLIED,
+                before=earlier("AddressAssigned", "False", "NoService"),
+            ),
+            "False NoService: spec.service.type is None",
+        ),
+        "none is asked for any more, which is held back": (
+            replace(SUSPENDED, gateway=gateway(service={"type": "None"})),
+            "True Assigned: clients have an address to come to",
+        ),
+        "none was ever asked for, and something is held back": (
+            replace(SUSPENDED, gateway=gateway(service={"type": "None"}), service=None),
+            "False NoService: spec.service.type is None",
+        ),
         "there is none yet": (first_visit(), "Unknown Pending: there is no Service yet"),
     },
     "DeliveryDurable": {
@@ -524,6 +564,57 @@ CASES = {
         "mail on an emptyDir": (
             see(spec={"routes": [maildir("keeps", "mail"), maildir("one", None), maildir("two", None)]}),
             "False EphemeralMailbox: without a claimName the mail of a route is lost with the pod: one, two",
+        ),
+        "mail on a claim, as the pods have it": (
+            see(spec=ON_CLAIM, deployment=KEEPING),
+            "True Durable: what was taken is where it outlives the pod",
+        ),
+        "a claim that is held back": (
+            see(spec=ON_CLAIM, programmed=SUSPENDED.programmed, deployment=PASSING),
+            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
+        ),
+        "or could not be applied, whatever was said before": (
+            see(
+                spec=ON_CLAIM,
+                programmed=NOT_APPLIED,
+                deployment=PASSING,
+                before=earlier("DeliveryDurable", "True", "Durable"),
+            ),
+            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
+        ),
+        "what was said of these pods stands": (
+            see(
+                spec=ON_CLAIM,
+                programmed=NOT_APPLIED,
+                deployment=PASSING,
+                before=earlier("DeliveryDurable", "False", "EphemeralMailbox", "mail is lost: one"),
+            ),
+            "False EphemeralMailbox: mail is lost: one",
+        ),
+        "a claim that old pods have not, while they serve": (
+            see(pod("mx-1", loses_mail=True), NO_IMAGE, spec=ON_CLAIM, deployment=KEEPING),
+            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
+        ),
+        "old pods that do not serve any more": (
+            see(pod("mx-1", ready=False, loses_mail=True), pod("mx-2"), spec=ON_CLAIM, deployment=KEEPING),
+            "True Durable: what was taken is where it outlives the pod",
+        ),
+        "a claim that is given up, which is held back": (
+            see(
+                spec=ON_NONE,
+                programmed=SUSPENDED.programmed,
+                deployment=KEEPING,
+                before=earlier("DeliveryDurable", "True", "Durable", "it is durable"),
+            ),
+            "True Durable: it is durable",
+        ),
+        "a spec that is held back from the first day": (
+            see(spec=ON_CLAIM, programmed=SUSPENDED.programmed, deployment=None),
+            "Unknown Pending: the spec is not applied",
+        ),
+        "the pods of an invalid spec": (
+            refused("Invalid", deployment=PASSING),
+            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
         ),
         "a stream that one server holds": (
             see(streams("mail StreamNotSynced 1 of 3 replicas", looked="mail"), spec=STREAM),

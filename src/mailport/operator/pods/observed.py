@@ -32,6 +32,7 @@ class ObservedPod:
     report: Report | None  # None: it could not be asked
     ports: frozenset[int] = frozenset()  # of the container
     trouble: str = ""  # why it does not start: the waiting or termination reason and message of its container
+    loses_mail: bool = False  # whether it keeps mail on an emptyDir, which goes with it
 
     @property
     def is_live(self) -> bool:

@@ -57,6 +57,7 @@ def observed(found: Manifest, expected: str | None, look: Look, hindrance: str) 
         report=look.report,
         ports=frozenset(port["containerPort"] for port in _container(found["spec"]).get("ports", ())),
         trouble=trouble(its_status, hindrance),
+        loses_mail=volumes.is_mail_lost_with(found["spec"]),
     )
 
 

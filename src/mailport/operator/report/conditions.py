@@ -167,7 +167,7 @@ def _old_pods(seen: Observed) -> str | None:
 
 
 def _address_assigned(seen: Observed) -> Reason:
-    if seen.gateway is not None and seen.gateway.spec.service.type is ServiceType.NONE:
+    if seen.has_no_service:
         return Reason("AddressAssigned", "NoService", "spec.service.type is None")
     if seen.service is None:
         return Reason("AddressAssigned", PENDING, "there is no Service yet")
@@ -177,19 +177,26 @@ def _address_assigned(seen: Observed) -> Reason:
 
 
 def _delivery_durable(seen: Observed) -> Reason:
-    if seen.gateway is None:
-        before = _before(seen, "DeliveryDurable")
-        if before is not None:
-            return Reason("DeliveryDurable", before["reason"], before["message"])
-        return Reason("DeliveryDurable", PENDING, "the spec is not accepted")
-    mailboxes = [(route.name, route.deliver.maildir) for route in seen.gateway.spec.routes]
-    passing = [name for name, maildir in mailboxes if maildir is not None and maildir.claim_name is None]
-    if passing:
-        message = f"without a claimName the mail of a route is lost with the pod: {_some(passing)}"
-        return Reason("DeliveryDurable", "EphemeralMailbox", message)
+    """Judge the spec and the pods that serve: where it could not be applied, they go on with what was."""
+    kind, lost = "DeliveryDurable", "EphemeralMailbox"
+    if seen.is_held_back:
+        before = seen.before_of(kind)
+        if before is not None and (before["reason"] == lost or not seen.loses_mail):
+            return Reason(kind, before["reason"], before["message"])
+    elif passing := _routes_without_claim(seen):
+        return Reason(kind, lost, f"without a claimName the mail of a route is lost with the pod: {_some(passing)}")
+    if seen.loses_mail:
+        return Reason(kind, lost, "what serves keeps mail without a claim: it is lost with the pod")
+    if seen.is_held_back:
+        return Reason(kind, PENDING, f"the spec is not {'accepted' if seen.gateway is None else 'applied'}")
     if (of_streams := _of_streams(seen)) is not None:
         return of_streams
     return Reason("DeliveryDurable", "Durable", "what was taken is where it outlives the pod")
+
+
+def _routes_without_claim(seen: Observed) -> list[str]:
+    mailboxes = [(route.name, route.deliver.maildir) for route in seen.gateway.spec.routes] if seen.gateway else []
+    return [name for name, maildir in mailboxes if maildir is not None and maildir.claim_name is None]
 
 
 def _of_streams(seen: Observed) -> Reason | None:
@@ -291,13 +298,9 @@ def _unfinished_rollout(seen: Observed) -> str:
 # --- conditions
 
 
-def _before(seen: Observed, kind: str) -> Manifest | None:
-    return next((condition for condition in seen.before.get("conditions", ()) if condition["type"] == kind), None)
-
-
 def _found_before(seen: Observed, kind: str) -> Reason | None:
     """Return what was found of this generation before, and was good; None where that is not so."""
-    before = _before(seen, kind)
+    before = seen.before_of(kind)
     generation = seen.metadata["generation"]
     if before is None or (before["status"], before.get("observedGeneration")) != (TRUE, generation):
         return None
@@ -306,7 +309,7 @@ def _found_before(seen: Observed, kind: str) -> Reason | None:
 
 def _is_not_known_yet(seen: Observed, kind: str) -> bool:
     """Whether it is the first visit, or nothing has come of that yet."""
-    before = _before(seen, kind)
+    before = seen.before_of(kind)
     first = before is None or before["reason"] == PENDING
     return first and seen.programmed.reason == PENDING and not seen.pods
 
@@ -314,7 +317,7 @@ def _is_not_known_yet(seen: Observed, kind: str) -> bool:
 def _condition(seen: Observed, now: str, kind: str, *says: str) -> Manifest:
     """Return a condition that says a status, reason and message."""
     status, reason, message = says
-    before = _before(seen, kind)
+    before = seen.before_of(kind)
     since = before["lastTransitionTime"] if before is not None and before["status"] == status else now
     return {
         "type": kind,

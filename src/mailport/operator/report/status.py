@@ -33,6 +33,7 @@ _DIGITS = re.compile(r"([0-9]+)")
 def status(seen: Observed, now: str) -> Manifest:
     """Return the whole status. `now` is RFC 3339, in UTC and of whole seconds."""
     seen = replace(seen, pods=tuple(sorted(seen.pods, key=lambda pod: pod.name)))
+    seen = replace(seen, service=None if seen.has_no_service else seen.service)
     listeners = _listeners(seen)
     missing = _missing(seen)
     made = {
