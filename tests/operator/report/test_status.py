@@ -69,6 +69,11 @@ def tries(*said, name="mx-1", digest=HASH):
     return pod(name, says=report(digest, destinations=tuple(destinations)))
 
 
+def of_before(found, generation=3):
+    """The same pod, as it is when it was started for another spec, of which it keeps what it has."""
+    return replace(found, report=replace(found.report, restart_required=True, generation=generation))
+
+
 def streams(*said, looked=""):
     """A pod, and what it says of streams: route, reason and message each; `looked` is a route whose stream answers."""
     not_durable = (dict(zip(("route", "reason", "message"), one.split(maxsplit=2), strict=False)) for one in said)
@@ -276,6 +281,22 @@ CASES = {
         "a pod with the configuration of before cannot know what a new one needs": (
             see(pod(says=report(OLD)), spec=TLS),
             "Unknown Unknown: no pod has said what it finds of this configuration",
+        ),
+        "nor can one that was started before, and has not mounted it": (
+            see(AS_STARTED, NO_IMAGE, spec=TLS),
+            "Unknown Unknown: no pod has said what it finds of this configuration",
+        ),
+        "beside it a new one can": (
+            see(AS_STARTED, pod("mx-2", ready=False), spec=TLS),
+            "True ResolvedRefs: all that the spec refers to is there",
+        ),
+        "what the pods have of a spec that is held back": (
+            replace(SUSPENDED, gateway=gateway(**TLS), pods=(pod(says=BEFORE),)),
+            "Unknown Unknown: no pod has said what it finds of this configuration",
+        ),
+        "what they have of one of which only a budget could not be applied": (
+            see(spec=TLS, programmed=NOT_APPLIED),
+            "True ResolvedRefs: all that the spec refers to is there",
         ),
         "no pod could be asked for what the spec refers to": (
             see(pod(silent=True), spec=TLS),
@@ -644,6 +665,10 @@ CASES = {
             ),
             "True Durable: it is durable",
         ),
+        "a pod of before looks at the stream that it had": (
+            see(of_before(streams(looked="mail")), spec=STREAM),
+            "Unknown Pending: no pod has looked at the stream yet of routes: mail",
+        ),
         "what a pod had found of another generation's": (
             see(
                 tries("mail Unreachable no answer in 30 s"),
@@ -699,9 +724,29 @@ CASES = {
             see(tries("mail Unreachable refused", digest=OLD), tries("mail Reachable", name="mx-2"), spec=ROUTE),
             "True Reachable: the destinations of all routes answer",
         ),
+        "a pod of before reaches what the route led to when it was started": (
+            see(of_before(tries("mail Reachable")), spec=ROUTE),
+            "Unknown Pending: no pod has said yet of routes: mail",
+        ),
+        "one that takes the change up in a moment": (
+            see(tries("mail Reachable", digest=OLD), spec=ROUTE),
+            "Unknown Pending: no pod has said yet of routes: mail",
+        ),
+        "what it does not reach mail waits for": (
+            see(of_before(tries("mail Unreachable refused")), tries("mail Reachable", name="mx-2"), spec=ROUTE),
+            "False Unreachable: route mail (1 of 2 pods): refused",
+        ),
         "of an invalid spec: the pods serve what they served": (
             refused("Invalid", pods=(tries("old Unreachable refused"),)),
             "False Unreachable: route old: refused",
+        ),
+        "likewise, which answers": (
+            refused("Invalid", pods=(of_before(tries("old Reachable"), generation=2),)),
+            "True Reachable: the destinations of all routes answer",
+        ),
+        "of one that is held back": (
+            replace(SUSPENDED, gateway=gateway(**ROUTE), pods=(of_before(tries("old Reachable"), generation=2),)),
+            "True Reachable: the destinations of all routes answer",
         ),
         "nobody tries": (
             see(pod(ready=False)),

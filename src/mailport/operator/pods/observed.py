@@ -38,3 +38,8 @@ class ObservedPod:
     def is_live(self) -> bool:
         """Whether it says that it runs what it is given now."""
         return self.report is not None and self.report.hash == self.expected_hash
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether it was started for that, too: else it has not mounted what that names, and keeps former Secrets."""
+        return self.is_live and self.report is not None and not self.report.restart_required

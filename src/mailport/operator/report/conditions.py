@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from mailport.contract.model import ServiceType
 from mailport.contract.references import references
 from mailport.operator.metadata import Manifest
+from mailport.operator.pods.observed import ObservedPod
 from mailport.operator.reason import FALSE, PENDING, SUSPENDED, TABLE, TRUE, UNKNOWN, Reason
 from mailport.operator.report.observed import Observed
 
@@ -54,7 +55,7 @@ def _resolved_refs(seen: Observed, missing: list[Manifest]) -> Reason:
     are_silent = seen.ready and all(pod.report is None for pod in seen.pods)
     if are_silent and (found := _found_before(seen, "ResolvedRefs")) is not None:
         return found  # that pods cannot be asked is for ConfigLive to say
-    if not any(pod.is_live for pod in seen.pods):
+    if not seen.witnesses:
         return Reason("ResolvedRefs", UNKNOWN, "no pod has said what it finds of this configuration")
     return Reason("ResolvedRefs", "ResolvedRefs", "all that the spec refers to is there")
 
@@ -210,12 +211,18 @@ def _of_streams(seen: Observed) -> Reason | None:
         bad = [f"route {name}: {said[name, reason].get('message', '')}" for name in names if (name, reason) in said]
         if bad:
             return Reason(kind, reason, _some(bad, "; "))
-    looked = {one.get("route") for report in reports for one in report.destinations if one.get("state") == "Reachable"}
+    looked = _reached(pod for pod in seen.witnesses if pod.ready)  # an old one may have another stream
     if unseen := [name for name in names if name not in looked]:
         if (found := _found_before(seen, kind)) is not None:
             return found  # that a server does not answer now is for DestinationsReachable to say
         return Reason(kind, PENDING, f"no pod has looked at the stream yet of routes: {_some(unseen)}")
     return None
+
+
+def _reached(pods: Iterable[ObservedPod]) -> set[str]:
+    """Return the routes whose destination answers one of these."""
+    said = [one for pod in pods if pod.report is not None for one in pod.report.destinations]
+    return {str(one.get("route")) for one in said if one.get("state") == TABLE["DestinationsReachable"].true}
 
 
 def _destinations_reachable(seen: Observed) -> Reason:
@@ -228,7 +235,9 @@ def _destinations_reachable(seen: Observed) -> Reason:
     asked = [pod for pod in seen.ready if pod.report is not None]
     asked = [pod for pod in asked if pod.is_live] or asked
     said = [one for pod in asked if pod.report is not None for one in pod.report.destinations]
-    routes = seen.gateway.spec.routes if seen.gateway is not None else ()
+    runs_another_spec = seen.is_held_back and not seen.witnesses  # and that one's routes are what mail takes
+    routes = () if seen.gateway is None or runs_another_spec else seen.gateway.spec.routes
+    reached = _reached(asked if runs_another_spec else [pod for pod in seen.witnesses if pod.ready])
     found, silent = [], []
     for name in [route.name for route in routes] or dict.fromkeys(str(one.get("route")) for one in said):
         of_route = [one for one in said if one.get("route") == name]
@@ -238,7 +247,7 @@ def _destinations_reachable(seen: Observed) -> Reason:
             where = f" ({len(bad)} of {len(of_route)} pods)" if len(bad) < len(of_route) else ""
             error = next(one.get("error", "") for one in bad if one["state"] == reason)
             found.append(Reason(kind, reason, f"route {name}{where}: {error}"))
-        elif not any(one.get("state") == TABLE[kind].true for one in of_route):
+        elif name not in reached:
             silent.append(name)
     if found:
         found.sort(key=lambda one: TABLE[kind].false.index(one.reason))

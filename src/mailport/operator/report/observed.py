@@ -35,6 +35,16 @@ class Observed:
         return [pod for pod in self.pods if pod.ready]
 
     @property
+    def witnesses(self) -> list[ObservedPod]:
+        """Return the pods that can say of this spec that all is well: they run it, as they were started for it."""
+        generation = self.metadata["generation"]
+        return [
+            pod
+            for pod in self.pods
+            if pod.is_up_to_date and (not self.is_held_back or (pod.report and pod.report.generation == generation))
+        ]
+
+    @property
     def wanted(self) -> int:
         """Return how many pods there are to be: as the Deployment has it, which an autoscaler may have changed."""
         if self.deployment is not None:
