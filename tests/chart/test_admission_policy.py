@@ -68,6 +68,8 @@ def policies(helm, allow):
     }
     if allow == ALLOWED["some"]:
         values["defaults"] = DEFAULTS
+    if allow == ALLOWED["nothing"]:
+        values["listener"]["configFormat"] = 1
     shown = ("--show-only=templates/rbac.yaml", "--show-only=templates/admission-policy.yaml")
     return helm.text(*shown, *(f"--set-json={key}={json.dumps(value)}" for key, value in values.items()))
 
@@ -352,6 +354,37 @@ def test_what_is_denied_is_told_to_every_listener(mail, without, options):
     assert "the listener must be told denyDestinations" in answer.body["message"]
 
 
+@pytest.mark.parametrize(
+    "argument, variable",
+    table(
+        {
+            "an option": ("$(POD_IP)", {"value": "--allow-local-destinations"}),
+            "what is denied": ("$(POD_IP)", {"value": "--deny-destinations="}),
+            "what nobody sees": ("$(POD_IP)", {"valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}),
+            "by itself, the pod's address": ("$(POD_IP)", {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}),
+            "more than an address": ("--mounted=", {"value": "127.0.0.1"}),
+            "another field": ("--mounted=", {"valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['a']"}}}),
+        }
+    ),
+)
+def test_no_variable_smuggles_an_option_in(mail, argument, variable):
+    """Kubernetes puts them into arguments after this has looked at these."""
+    deployment = with_options(mail, argument)
+    deployment = changed(deployment, "spec.template.spec.containers.0.env.0", {"name": "POD_IP", **variable})
+    answer = mail.apply(deployment)
+
+    assert answer.status == 422, answer.body
+    assert "an argument may have no variable but the pod's own address" in answer.body["message"]
+
+
+def test_an_authors_variable_is_in_no_argument(mail):
+    """What is allowed is a variable of the container, whatever its name."""
+    told = with_options(mail, "$(TZ)")
+    deployment = changed(told, "spec.template.spec.containers.0.env.1", {"name": "TZ", "value": "--deny-destinations="})
+
+    assert "an argument may have no variable but the pod's own address" in mail.apply(deployment).body["message"]
+
+
 OLD = {
     "spec.template.spec.containers.0.image": "registry.example.org/mailport:1.2.2",
     "spec.template.spec.tolerations": [{"key": "old", "operator": "Exists"}],
@@ -402,25 +435,55 @@ def test_nothing_but_what_is_there_stays(mail, allow, path, value, kind):
     assert answer.accepted == (kind != "" and allow == ALLOWED["everything"]), answer.body
 
 
-def test_that_format_1_was_told_nothing_is_no_reason_to_tell_format_2_nothing(mail):
-    """The one connects to nothing."""
-    told = mail.child("Deployment")
-    volumes = told["spec"]["template"]["spec"]["volumes"]
-    old = [changed(one, "configMap.name", "mx-c1") if one["name"] == "config" else one for one in volumes]
-    of_format_1 = changed(with_options(mail, without="--deny"), "spec.template.spec.volumes", old)
-    mail.apply(of_format_1, stored=True).expect_accepted()
+def mounting_format_1(deployment):
+    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    mounted = [changed(one, "configMap.name", "mx-c1") if one["name"] == "config" else one for one in volumes]
+    return changed(deployment, "spec.template.spec.volumes", mounted)
 
-    assert (
-        "the listener must be told denyDestinations" in mail.apply(with_options(mail, without="--deny")).body["message"]
+
+def test_that_format_1_was_told_nothing_is_no_reason_to_tell_format_2_nothing(mail, allow):
+    """The one connects to nothing. While the chart is upgraded, the operator of before writes on."""
+    untold = with_options(mail, without="--deny")
+    of_format_1 = mounting_format_1(untold)
+    mail.apply(of_format_1, stored=True, user="admin").expect_accepted()
+    other = changed(of_format_1, "spec.template.spec.containers.0.image", "registry.example.org/mailport:1.2.4")
+
+    assert mail.apply(changed(of_format_1, "spec.replicas", 3)).accepted
+    assert mail.apply(mail.child("Deployment")).accepted
+    assert mail.apply(other).accepted == (allow == ALLOWED["everything"])
+    assert "the listener must be told denyDestinations" in mail.apply(untold).body["message"]
+
+
+IMAGES = {
+    "the chart's own": (GIVEN.listener_image, ["nothing"]),
+    "one that some may name": ("registry.example.org/mail/mailport:1", ["everything", "some"]),
+    "any other": ("docker.io/mailport:1", ["everything"]),
+}
+
+
+@pytest.mark.parametrize("image, where", table(IMAGES))
+def test_listeners_of_format_1_are_told_nothing(mail, allow, image, where):
+    """They connect to nothing. The chart's own is one where listener.configFormat says so, and else another image."""
+    uid = "00000000-0000-0000-0000-000000000000"
+    given = dataclasses.replace(GIVEN, owner_uid=uid, listener_format=1, listener_image=image)
+    answers = [mail.apply(child) for child in children(gateway(namespace=mail.namespace), given)]
+
+    is_one = allow in [ALLOWED[name] for name in where]
+    assert all(answer.accepted for answer in answers) == is_one, [answer.body.get("message") for answer in answers]
+
+
+def test_a_volume_beside_does_not_make_a_listener_one_of_format_1(mail):
+    """Nor in two steps."""
+    beside = {"name": "x", "configMap": {"name": "mx-c1", "optional": True}}
+    told, untold = (
+        changed(one, f"spec.template.spec.volumes.{len(one['spec']['template']['spec']['volumes'])}", beside)
+        for one in (mail.child("Deployment"), with_options(mail, without="--deny"))
     )
+    at_once = mail.apply(untold)
+    mail.apply(told, stored=True).expect_accepted()
 
-
-def test_listeners_of_format_1_are_told_nothing(mail):
-    """They connect to nothing."""
-    given = dataclasses.replace(GIVEN, owner_uid="00000000-0000-0000-0000-000000000000", listener_format=1)
-    made = children(gateway(namespace=mail.namespace), given)
-
-    assert [mail.apply(child).status for child in made] == [201] * len(made)
+    for answer in (at_once, mail.apply(untold)):
+        assert "the listener must be told denyDestinations" in answer.body["message"]
 
 
 def test_none_is_forgotten():

@@ -5,13 +5,16 @@ import time
 from typing import Any
 
 from mailport.operator import kinds
+from mailport.operator.admit import ports
 from mailport.operator.admit.options import Options
 from mailport.operator.admit.reading import read
 from mailport.operator.apply.additions import added
 from mailport.operator.apply.drift import differences, dropped
 from mailport.operator.children.inputs import Inputs
 from mailport.operator.children.manifests import children
-from mailport.operator.metadata import INSTANCE, OPERATOR
+from mailport.operator.metadata import INSTANCE, OPERATOR, SELECTOR_LABEL
+from mailport.operator.watch.observe import Seen, observe
+from mailport.operator.watch.store import Key, Store
 from tests.kube.cluster import Answer, Cluster
 from tests.kube.operating import IMAGE, Operator
 from tests.operator.making import MINIMAL
@@ -75,7 +78,22 @@ class Gateways:
         body = self.get(name)
         gateway = read(body)
         given.setdefault("operator", self.applied_by(name))
+        seen = self._seen(body)
+        given.setdefault("led_to_by_number", ports.led_to_by_number(gateway.spec, seen))
+        given.setdefault("ports_of_before", ports.of_pods(seen))
         return list(children(gateway, OPTIONS.inputs(owner_uid=body["metadata"]["uid"], **given)))
+
+    def _seen(self, body: dict[str, Any]) -> Seen:
+        """Return what the operator sees of a gateway's pods, now."""
+        key, store = Key(self.namespace, body["metadata"]["name"]), Store()
+        store.put(kinds.INBOUND_SMTP, body)
+        for kind in (kinds.DEPLOYMENT, kinds.REPLICA_SET, kinds.POD):
+            answer = self.cluster.ask("GET", kind.path(self.namespace), labelSelector=f"{SELECTOR_LABEL}={key.name}")
+            for found in answer.expect_accepted().body["items"]:
+                store.put(kind, {"apiVersion": kind.api_version, "kind": kind.name, **found})
+        seen = observe(store, key)
+        assert seen is not None
+        return seen
 
     def applied_by(self, name: str = "mx") -> str | None:
         """Return which operator has applied the Deployment."""

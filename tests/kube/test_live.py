@@ -254,3 +254,33 @@ def test_a_metric_says_which_gateways_are_ready(operator, gateways, node):
     gateways.cluster.wait_for("it is forgotten", lambda: samples() == [])
 
     assert (ready, broken) == (['"Ready"} 1.0'], ['"NoReplicaReady"} 0.0'])
+
+
+# --- while pods roll
+
+
+def leads_to(service):
+    return [port["targetPort"] for port in service["spec"]["ports"]]
+
+
+def test_old_pods_are_reached_until_new_ones_are_there(gateways, node):
+    """Whatever of a port changes, and for as long as it takes: the Service and the NetworkPolicy follow the pods."""
+    gateways.apply(networkPolicy="Managed")
+    until_live(gateways)
+    begin = gateways.child("Service").body["metadata"]["resourceVersion"]
+    node.starts = False
+    renamed = [{"name": "mx", "port": 25}]
+    gateways.apply(networkPolicy="Managed", listeners=renamed, pod={"adminPort": 9090})
+    gateways.until("ConfigLive", "RollingOut")
+    gateways.cluster.wait_for("there is a new pod", lambda: len(gateways.pods()) == 2)
+    service, policy = (gateways.child(kind).body for kind in ("Service", "NetworkPolicy"))
+    available = gateways.condition("Available")["status"]
+    (listener,) = gateways.get()["status"]["listeners"]
+    node.starts = True
+    until_live(gateways)
+    gateways.until_rolled_out()
+    gateways.until_rendered()
+
+    assert (available, listener["ready"], leads_to(service)) == ("True", True, [25])
+    assert [port["port"] for port in policy["spec"]["ingress"][0]["ports"]] == [25, 9090, 8080]
+    assert [leads_to(state) for state in gateways.states("Service", "mx", begin)] == [[25], ["mx"]]

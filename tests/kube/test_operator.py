@@ -263,6 +263,17 @@ def test_an_object_that_is_not_ours_is_left_alone(gateways, kind, name):
     gateways.until_rendered(live_replicas=2)
 
 
+def test_an_object_without_our_label_is_seen_to_go(gateways):
+    """As most are that are not ours: no watch tells of it, so it is looked at again."""
+    gateways.kubectl("create", "service", "clusterip", "mx", "--tcp=80")
+    gateways.apply()
+    gateways.until("Programmed", "ChildConflict")
+    gateways.kubectl("delete", "service", "mx")
+
+    gateways.until("Programmed", "Programmed")
+    assert gateways.condition("Stalled")["status"] == "Absent"
+
+
 def rendered_elsewhere(gateways):
     """The children of a gateway that is like ours, and that nobody looks after."""
     made = gateway(namespace=gateways.namespace, **ALL)

@@ -11,7 +11,7 @@ import pytest
 from mailport.operator import kinds
 from mailport.operator.admit.options import Options
 from mailport.operator.api_error import ApiError
-from mailport.operator.metadata import INSTANCE
+from mailport.operator.metadata import INSTANCE, SELECTOR_LABEL
 from mailport.operator.pods.observed import ObservedPod, Report
 from mailport.operator.pods.refresh import Refreshed
 from mailport.operator.reconcile import Reconciler
@@ -137,11 +137,11 @@ async def test_pods_of_what_is_suspended_are_not_poked(server, monkeypatch):
     reconciler = Reconciler(server, server.store, Poller(), OPTIONS)
     server.give()
     await reconciler.reconcile(MX)
-    for management in ("Suspended", "Managed"):
-        server.give(management=management)
+    for spec in ({"management": "Suspended"}, {"management": "Suspended", "replicas": -1}, {"replicas": -1}, {}):
+        server.give(**spec)
         await reconciler.reconcile(MX)
 
-    assert seen_by == [False, True]
+    assert seen_by == [False, False, True, True]
 
 
 @pytest.fixture
@@ -365,3 +365,109 @@ async def test_what_an_author_may_not_ask_for_is_not_rendered(server, poller):
 
     assert server.condition("Accepted") == "NotPermitted"
     assert server.applied() == ["status"]
+
+
+# --- while pods roll
+
+NEW_NAME, NEW_PORT = ({"listeners": [{"name": name, "port": port}]} for name, port in (("mx", 25), ("smtp", 2525)))
+
+
+def serve(server, name):
+    """Have a pod serve by the Deployment as it is now, as a ReplicaSet of it makes one."""
+    deployment = server.objects[kinds.DEPLOYMENT, MX.name]
+    spec = deployment["spec"]["template"]["spec"]
+    for kind, of, body in (
+        (kinds.REPLICA_SET, deployment, {"spec": {"replicas": 1, "template": {"spec": spec}}}),
+        (kinds.POD, {"metadata": {"uid": f"ReplicaSet {name}"}}, {"spec": spec, "status": {"phase": "Running"}}),
+    ):
+        metadata = {
+            "name": name,
+            "namespace": MX.namespace,
+            "uid": f"{kind.name} {name}",
+            "labels": {SELECTOR_LABEL: MX.name},
+            "ownerReferences": [{"uid": of["metadata"]["uid"], "controller": True}],
+        }
+        server._put({"kind": kind.name, "apiVersion": kind.api_version, "metadata": metadata, **body})
+
+
+def end(server, name):
+    """Have a pod be replaced."""
+    replica_set, pod = (server.objects[kind, name] for kind in (kinds.REPLICA_SET, kinds.POD))
+    server._put({**replica_set, "spec": replica_set["spec"] | {"replicas": 0}})
+    server._put({**pod, "metadata": pod["metadata"] | {"deletionTimestamp": "2026-11-29T10:00:00Z"}})
+
+
+async def targets(server, look):
+    await look()
+    return [port["targetPort"] for port in server.objects[kinds.SERVICE, MX.name]["spec"]["ports"]]
+
+
+async def test_a_listener_that_is_renamed_is_reached_all_the_while(server, look):
+    """The Service is written before the Deployment, and pods of before serve until there are new ones."""
+    server.give()
+    await look()
+    assert await targets(server, look) == ["smtp"]
+
+    serve(server, "before")
+    server.give(**NEW_NAME)
+    assert await targets(server, look) == [25]
+    serve(server, "after")
+    assert await targets(server, look) == [25]
+    end(server, "before")
+    assert await targets(server, look) == ["mx"]
+
+    server.done.clear()
+    await look()
+    assert server.done == []
+
+
+async def test_a_listener_on_another_port_is_reached_all_the_while(server, look):
+    server.give()
+    await look()
+    await look()
+    serve(server, "before")
+    server.give(**NEW_PORT)
+
+    assert await targets(server, look) == ["smtp"]
+
+
+async def test_a_network_policy_lets_old_pods_serve_on(server, look):
+    """On their port for mail, and on the one where the operator and Prometheus ask them."""
+    server.give(networkPolicy="Managed")
+    await look()
+    await look()
+    serve(server, "before")
+    server.give(networkPolicy="Managed", pod={"adminPort": 9090}, **NEW_PORT)
+    await look()
+    assert let_in(server) == [2525, 9090, 25, 8080]
+
+    serve(server, "after")
+    await look()
+    assert let_in(server) == [2525, 9090, 25, 8080]
+    end(server, "before")
+    await look()
+    assert let_in(server) == [2525, 9090]
+
+
+def let_in(server):
+    (rule,) = server.objects[kinds.NETWORK_POLICY, MX.name]["spec"]["ingress"]
+    return [port["port"] for port in rule["ports"]]
+
+
+async def test_what_follows_the_pods_is_not_held_back(server, look):
+    """A gateway that is suspended while its pods roll is as it should be, also when they have."""
+    spec = {"networkPolicy": "Managed", "listeners": [{"name": "mx", "port": 25}, {"name": "mua", "port": 587}]}
+    server.give(networkPolicy="Managed", listeners=[{"name": "smtp", "port": 25}, {"name": "mua", "port": 465}])
+    await look()
+    await look()
+    serve(server, "before")
+    server.give(**spec)
+    await look()
+    serve(server, "after")
+    server.give(management="Suspended", **spec)
+    await look()
+    end(server, "before")
+    await look()
+
+    assert server.condition("Programmed") == "Programmed"
+    assert let_in(server) == [25, 587, 8080, 465]

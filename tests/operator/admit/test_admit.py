@@ -159,6 +159,25 @@ def test_a_suspended_gateway_is_rendered_as_it_was_applied():
     assert (managed.suspended, managed.gateway.metadata.generation) == (False, 3)
 
 
+@pytest.mark.parametrize(
+    "spec",
+    table(
+        {
+            "accepted": {},
+            "invalid": {"replicas": -1},
+            "of a later version": {"tomorrow": True},
+            "of a field that this operator does not allow": {"network": {"hostNetwork": True}},
+        }
+    ),
+)
+def test_a_gateway_is_suspended_whatever_is_wrong_with_it(spec):
+    """Nobody is poked then: "status is written, and nothing else"."""
+    suspended, managed = (admit(seen(management=how, **spec), OPTIONS) for how in ("Suspended", "Managed"))
+
+    assert (suspended.suspended, managed.suspended) == (True, False)
+    assert (suspended.gateway is None) == bool(spec)
+
+
 def service(**spec):
     """Return the Service that is there, controlled by the gateway."""
     controller = {"apiVersion": INBOUND_SMTP.api_version, "kind": INBOUND_SMTP.name, "name": "mx", "uid": "1"}

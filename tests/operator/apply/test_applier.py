@@ -24,6 +24,7 @@ from tests.tables import table
 MX = Key("mail", "mx")
 US = "mailport-system/mailport-operator"
 CHANGE = {"service": {"type": "NodePort"}, "pod": {"adminPort": 9090}}  # of all but the ServiceAccount
+LABELS, GOING = {"mailport.dev/inboundsmtp": "mx"}, {"deletionTimestamp": "2026-11-28T10:00:00Z"}
 IMMUTABLE = (Cause("spec.loadBalancerClass", 'Invalid value: "b": may not change once set'),)
 
 
@@ -374,6 +375,33 @@ async def test_a_child_that_is_being_deleted_is_waited_for():
 
     assert (found.reason, server.done) == ("Pending", [])
     assert found.message == "Service mx is being deleted, and comes back when it is gone"
+
+
+@pytest.mark.parametrize(
+    "metadata, labels, reason, again_in",
+    table(
+        {
+            "somebody's": ({}, {}, "ChildConflict", 10),
+            "somebody's that is on its way out": (GOING, {}, "Pending", 10),
+            "one with our label, whose end a watch tells": ({}, LABELS, "ChildConflict", None),
+            "one that goes": (GOING, LABELS, "Pending", None),
+        }
+    ),
+)
+async def test_what_stands_in_the_way_unwatched_is_looked_at_again(metadata, labels, reason, again_in):
+    """Whoever deletes it, as the message says, should not wait for the next look at everything."""
+    server = ApiServer()
+    (service,) = only(rendered(), "Service")
+    server._put({**service, "metadata": {"name": "mx", "namespace": "mail", "uid": "2", "labels": labels, **metadata}})
+    if not labels:
+        server.store.drop(kinds.SERVICE, server.objects[kinds.SERVICE, MX.name])
+    applier = Applier(server, server.store)
+    found = await apply(applier, server, rendered())
+    assert (found.reason, found.again_in, "Service" in server.applied()) == (reason, again_in, False)
+
+    service = server.objects.pop((kinds.SERVICE, MX.name))
+    server.store.drop(kinds.SERVICE, service)
+    assert (await apply(applier, server, rendered())).reason == "Programmed"
 
 
 # --- a change of several children

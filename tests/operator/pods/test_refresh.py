@@ -68,10 +68,10 @@ class Pods:
         self._put(kinds.DEPLOYMENT, "mx", owner=("InboundSmtp", "mx"), uid="d", spec=CHILDREN["Deployment"]["spec"])
         self._put(kinds.REPLICA_SET, "mx-1", owner=("Deployment", "d"), uid="set", spec={"replicas": 1})
 
-    def add(self, name, owner=("ReplicaSet", "set"), status=READY, volume="mx-c2", **metadata):
+    def add(self, name, owner=("ReplicaSet", "set"), status=READY, volume="mx-c2", more=(), **metadata):
         spec = {
             "containers": [{"name": "listener", "ports": [{"name": "admin", "containerPort": 8080}]}],
-            "volumes": [{"name": "config", "configMap": {"name": volume}}],
+            "volumes": [{"name": "config", "configMap": {"name": volume}}, *more],
         }
         self._put(kinds.POD, name, owner=owner, uid=name, spec=spec, status=status, **metadata)
 
@@ -216,3 +216,13 @@ async def test_the_pods_of_a_gateway_that_is_gone_are_forgotten(server, pods):
     await refresher.refresh(pods.seen(), may_poke=True)
 
     assert [count for _, count in server.poked] == [f"{HASH}.1", f"{HASH}.1"]
+
+
+async def test_a_pod_that_loses_mail_is_known_by_its_volumes(server, pods):
+    """Whatever the document says by now. What messages lie in while they come in is no mail."""
+    scratch = {"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}
+    pods.add("passing", more=[{"name": "mail", "emptyDir": {"sizeLimit": "1Gi"}}, scratch])
+    pods.add("keeping", more=[{"name": "claim-a", "persistentVolumeClaim": {"claimName": "a"}}, scratch])
+    refreshed = await Refresher(server, Poller()).refresh(pods.seen(), may_poke=True)
+
+    assert {pod.name: pod.loses_mail for pod in refreshed.pods} == {"passing": True, "keeping": False}

@@ -100,6 +100,16 @@ async def test_a_service_that_is_no_longer_asked_for_is_mentioned_once(server, s
     assert server.statuses[0]["addresses"] == []
 
 
+async def test_a_service_that_could_not_be_left_yet_is_not_mentioned(server, store, reporter):
+    """It is still managed: the spec that asks for none is held back."""
+    put(store, kinds.SERVICE, spec={"type": "ClusterIP", "clusterIPs": ["10.96.0.1"]})
+    held_back = Reason("Programmed", "Suspended", "Service mx would change")
+    await reporter.report(see(store, service={"type": "None"}), gateway(service={"type": "None"}), ACCEPTED, held_back)
+
+    assert [reason for _, reason, _ in server.events if reason == "ServiceLeft"] == []
+    assert server.statuses[0]["addresses"] == [{"type": "IPAddress", "value": "10.96.0.1"}]
+
+
 async def test_a_claim_that_is_anothers_too_is_named_where_a_pod_waits(server, store, reporter):
     """One node alone can mount it: nobody says so who sees one of the two alone."""
     routes = [maildir("people", "mail")]

@@ -47,15 +47,31 @@ def report(digest=HASH, generation=3, **said):
     return Report(hash=digest, generation=generation, **said)
 
 
-def pod(name="mx-1", *, ready=True, expected=HASH, ports=(25,), trouble="", says=None, silent=False, hosts=()):
+def pod(
+    name="mx-1",
+    *,
+    ready=True,
+    expected=HASH,
+    ports=(25,),
+    trouble="",
+    says=None,
+    silent=False,
+    hosts=(),
+    loses_mail=False,
+):
     said = None if silent else says or report()
-    return ObservedPod(name, ready, tuple(hosts), expected, said, frozenset(ports), trouble)
+    return ObservedPod(name, ready, tuple(hosts), expected, said, frozenset(ports), trouble, loses_mail)
 
 
 def tries(*said, name="mx-1", digest=HASH):
     """A pod, and what it says of destinations: route, state and error each."""
     destinations = (dict(zip(("route", "state", "error"), one.split(maxsplit=2), strict=False)) for one in said)
     return pod(name, says=report(digest, destinations=tuple(destinations)))
+
+
+def of_before(found, generation=3):
+    """The same pod, as it is when it was started for another spec, of which it keeps what it has."""
+    return replace(found, report=replace(found.report, restart_required=True, generation=generation))
 
 
 def streams(*said, looked=""):
@@ -65,14 +81,15 @@ def streams(*said, looked=""):
     return pod("mx-1", says=report(not_durable=tuple(not_durable), destinations=destinations))
 
 
-def deployment(wanted=1, *, host_network=False, seen=7, conditions=(), paused=False, **counts):
+def deployment(wanted=1, *, host_network=False, volumes=(), seen=7, conditions=(), paused=False, **counts):
     """A Deployment of generation 7 that is rolled out, but for what is given."""
+    spec = {"volumes": list(volumes)} | ({"hostNetwork": True} if host_network else {})
     done = {"replicas": wanted, "updatedReplicas": wanted, "availableReplicas": wanted} | counts
     return {
         "metadata": {"name": "mx", "generation": 7},
         "spec": {
             "replicas": wanted,
-            "template": {"spec": {"hostNetwork": True} if host_network else {}},
+            "template": {"spec": spec},
             **({"paused": True} if paused else {}),
         },
         # of these the API server leaves out what is 0
@@ -140,6 +157,7 @@ STUCK = {
     "message": 'ReplicaSet "mx-2" has timed out progressing.',
 }
 REFUSED = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: pods=1"}
+NOT_APPLIED = Reason("Programmed", "ApplyFailed", "Deployment mx: quota")
 NO_IMAGE = pod("mx-2", ready=False, silent=True, trouble="ImagePullBackOff: no such image")
 BEFORE = report(generation=2)  # of the spec, and of the configuration that was applied last
 AS_STARTED = pod("mx-1", says=report(restart_required=True))
@@ -149,6 +167,9 @@ ASKED_FOR = {"service": {"type": "LoadBalancer"}}
 # --- the conditions, by their reasons
 
 QUIET = deployment(0)
+PASSING = deployment(volumes=[{"name": "scratch", "emptyDir": {}}, {"name": "mail", "emptyDir": {"sizeLimit": "1Gi"}}])
+KEEPING = deployment(volumes=[{"name": "scratch", "emptyDir": {}}, {"name": "claim-a", "persistentVolumeClaim": {}}])
+ON_CLAIM, ON_NONE = ({"routes": [maildir("mail", claim)]} for claim in ("mail", None))
 SUSPENDED = see(programmed=Reason("Programmed", "Suspended", "Service mx would change"))
 
 CASES = {
@@ -260,6 +281,22 @@ CASES = {
         "a pod with the configuration of before cannot know what a new one needs": (
             see(pod(says=report(OLD)), spec=TLS),
             "Unknown Unknown: no pod has said what it finds of this configuration",
+        ),
+        "nor can one that was started before, and has not mounted it": (
+            see(AS_STARTED, NO_IMAGE, spec=TLS),
+            "Unknown Unknown: no pod has said what it finds of this configuration",
+        ),
+        "beside it a new one can": (
+            see(AS_STARTED, pod("mx-2", ready=False), spec=TLS),
+            "True ResolvedRefs: all that the spec refers to is there",
+        ),
+        "what the pods have of a spec that is held back": (
+            replace(SUSPENDED, gateway=gateway(**TLS), pods=(pod(says=BEFORE),)),
+            "Unknown Unknown: no pod has said what it finds of this configuration",
+        ),
+        "what they have of one of which only a budget could not be applied": (
+            see(spec=TLS, programmed=NOT_APPLIED),
+            "True ResolvedRefs: all that the spec refers to is there",
         ),
         "no pod could be asked for what the spec refers to": (
             see(pod(silent=True), spec=TLS),
@@ -377,6 +414,10 @@ CASES = {
         "no pod is to run": (
             see(spec={"replicas": 0}, pods=(), deployment=QUIET),
             "False ScaledToZero: spec.replicas is 0",
+        ),
+        "no pod would be to run, which is held back": (
+            replace(SUSPENDED, gateway=gateway(replicas=0), pods=(pod(ready=False),)),
+            "False NoReplicaReady: 0 of 1 replicas are ready",
         ),
         "no pod is to run, and the spec has become invalid": (
             refused("Invalid", pods=(), deployment=QUIET),
@@ -514,6 +555,26 @@ CASES = {
             see(spec={"service": {"type": "None"}}, service=None),
             "False NoService: spec.service.type is None",
         ),
+        "none is asked for any more, and the one that is left is no business of ours": (
+            see(spec={"service": {"type": "None"}}),
+            "False NoService: spec.service.type is None",
+        ),
+        "nor is it while something else could not be applied": (
+            see(
+                spec={"service": {"type": "None"}},
+                programmed=NOT_APPLIED,
+                before=earlier("AddressAssigned", "False", "NoService"),
+            ),
+            "False NoService: spec.service.type is None",
+        ),
+        "none is asked for any more, which is held back": (
+            replace(SUSPENDED, gateway=gateway(service={"type": "None"})),
+            "True Assigned: clients have an address to come to",
+        ),
+        "none was ever asked for, and something is held back": (
+            replace(SUSPENDED, gateway=gateway(service={"type": "None"}), service=None),
+            "False NoService: spec.service.type is None",
+        ),
         "there is none yet": (first_visit(), "Unknown Pending: there is no Service yet"),
     },
     "DeliveryDurable": {
@@ -524,6 +585,57 @@ CASES = {
         "mail on an emptyDir": (
             see(spec={"routes": [maildir("keeps", "mail"), maildir("one", None), maildir("two", None)]}),
             "False EphemeralMailbox: without a claimName the mail of a route is lost with the pod: one, two",
+        ),
+        "mail on a claim, as the pods have it": (
+            see(spec=ON_CLAIM, deployment=KEEPING),
+            "True Durable: what was taken is where it outlives the pod",
+        ),
+        "a claim that is held back": (
+            see(spec=ON_CLAIM, programmed=SUSPENDED.programmed, deployment=PASSING),
+            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
+        ),
+        "or could not be applied, whatever was said before": (
+            see(
+                spec=ON_CLAIM,
+                programmed=NOT_APPLIED,
+                deployment=PASSING,
+                before=earlier("DeliveryDurable", "True", "Durable"),
+            ),
+            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
+        ),
+        "what was said of these pods stands": (
+            see(
+                spec=ON_CLAIM,
+                programmed=NOT_APPLIED,
+                deployment=PASSING,
+                before=earlier("DeliveryDurable", "False", "EphemeralMailbox", "mail is lost: one"),
+            ),
+            "False EphemeralMailbox: mail is lost: one",
+        ),
+        "a claim that old pods have not, while they serve": (
+            see(pod("mx-1", loses_mail=True), NO_IMAGE, spec=ON_CLAIM, deployment=KEEPING),
+            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
+        ),
+        "old pods that do not serve any more": (
+            see(pod("mx-1", ready=False, loses_mail=True), pod("mx-2"), spec=ON_CLAIM, deployment=KEEPING),
+            "True Durable: what was taken is where it outlives the pod",
+        ),
+        "a claim that is given up, which is held back": (
+            see(
+                spec=ON_NONE,
+                programmed=SUSPENDED.programmed,
+                deployment=KEEPING,
+                before=earlier("DeliveryDurable", "True", "Durable", "it is durable"),
+            ),
+            "True Durable: it is durable",
+        ),
+        "a spec that is held back from the first day": (
+            see(spec=ON_CLAIM, programmed=SUSPENDED.programmed, deployment=None),
+            "Unknown Pending: the spec is not applied",
+        ),
+        "the pods of an invalid spec": (
+            refused("Invalid", deployment=PASSING),
+            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
         ),
         "a stream that one server holds": (
             see(streams("mail StreamNotSynced 1 of 3 replicas", looked="mail"), spec=STREAM),
@@ -552,6 +664,10 @@ CASES = {
                 before=same_generation("DeliveryDurable", "True", "Durable", "it is durable"),
             ),
             "True Durable: it is durable",
+        ),
+        "a pod of before looks at the stream that it had": (
+            see(of_before(streams(looked="mail")), spec=STREAM),
+            "Unknown Pending: no pod has looked at the stream yet of routes: mail",
         ),
         "what a pod had found of another generation's": (
             see(
@@ -608,9 +724,29 @@ CASES = {
             see(tries("mail Unreachable refused", digest=OLD), tries("mail Reachable", name="mx-2"), spec=ROUTE),
             "True Reachable: the destinations of all routes answer",
         ),
+        "a pod of before reaches what the route led to when it was started": (
+            see(of_before(tries("mail Reachable")), spec=ROUTE),
+            "Unknown Pending: no pod has said yet of routes: mail",
+        ),
+        "one that takes the change up in a moment": (
+            see(tries("mail Reachable", digest=OLD), spec=ROUTE),
+            "Unknown Pending: no pod has said yet of routes: mail",
+        ),
+        "what it does not reach mail waits for": (
+            see(of_before(tries("mail Unreachable refused")), tries("mail Reachable", name="mx-2"), spec=ROUTE),
+            "False Unreachable: route mail (1 of 2 pods): refused",
+        ),
         "of an invalid spec: the pods serve what they served": (
             refused("Invalid", pods=(tries("old Unreachable refused"),)),
             "False Unreachable: route old: refused",
+        ),
+        "likewise, which answers": (
+            refused("Invalid", pods=(of_before(tries("old Reachable"), generation=2),)),
+            "True Reachable: the destinations of all routes answer",
+        ),
+        "of one that is held back": (
+            replace(SUSPENDED, gateway=gateway(**ROUTE), pods=(of_before(tries("old Reachable"), generation=2),)),
+            "True Reachable: the destinations of all routes answer",
         ),
         "nobody tries": (
             see(pod(ready=False)),

@@ -124,17 +124,21 @@ def test_a_status_is_news_where_somebody_reads_it(kind, before, after, is_news):
 
 
 def test_of_a_pod_and_a_replica_set_what_is_read_is_kept():
-    """Of what they mount the ConfigMaps; the rest is nine tenths."""
+    """Of what they mount the ConfigMaps, and what goes with a pod; the rest is nine tenths."""
     spec = {
         "serviceAccountName": "mx-listener",
         "nodeName": "node-1",
         "containers": [{"name": "listener", "image": "x", "ports": [{"name": "admin", "containerPort": 8080}]}],
-        "volumes": [{"name": "config", "configMap": {"name": "mx-c1"}}, {"name": "scratch", "emptyDir": {}}],
+        "volumes": [
+            {"name": "config", "configMap": {"name": "mx-c1"}},
+            {"name": "scratch", "emptyDir": {}},
+            {"name": "secret-a", "secret": {"secretName": "a"}},
+        ],
     }
     kept = {
         "serviceAccountName": "mx-listener",
         "containers": [{"name": "listener", "ports": [{"name": "admin", "containerPort": 8080}]}],
-        "volumes": [{"name": "config", "configMap": {"name": "mx-c1"}}],
+        "volumes": [{"name": "config", "configMap": {"name": "mx-c1"}}, {"name": "scratch", "emptyDir": {}}],
     }
     pod = thing("mx-1", 1, spec=spec)
     pod["metadata"]["annotations"] = {"mailport.dev/poke": "abc.1", "example.org/network": "long"}

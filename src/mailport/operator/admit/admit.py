@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from mailport.contract.model import InboundSmtp, Management, ServiceType
 from mailport.operator import metadata
+from mailport.operator.admit import ports
 from mailport.operator.admit.accepted import refusals
 from mailport.operator.admit.options import Options
 from mailport.operator.admit.permitted import not_permitted
@@ -32,21 +33,18 @@ class Admitted:
     """The condition Accepted; where it is True, the gateway and what its children are rendered from."""
 
     accepted: Reason
+    suspended: bool  # whether nothing may be touched, accepted or not
     gateway: InboundSmtp | None = None  # None where it may not be served
     inputs: Inputs | None = None  # likewise
-
-    @property
-    def suspended(self) -> bool:
-        """Whether nothing may be touched."""
-        return self.gateway is not None and self.gateway.spec.management is Management.SUSPENDED
 
 
 def admit(seen: Seen, options: Options) -> Admitted:
     """Judge the document and what the cluster says of it. Where it may not be served, every fault is in the message."""
+    is_suspended = seen.body["spec"].get("management") == Management.SUSPENDED
     try:
         gateway = read(seen.body)
     except Refused as refused:
-        return Admitted(_refused(refused.refusals))
+        return Admitted(_refused(refused.refusals), is_suspended)
     inputs = options.inputs(
         owner_uid=seen.uid,
         exclusive_claims=frozenset(
@@ -59,15 +57,20 @@ def admit(seen: Seen, options: Options) -> Admitted:
             for version in configuration.FORMATS
             if seen.is_needed(CONFIG_MAP, metadata.config_map_name(gateway, version))
         ),
+        # Nothing follows the pods while nothing may be touched
+        led_to_by_number=(
+            ports.led_to_by_number_now(seen) if is_suspended else ports.led_to_by_number(gateway.spec, seen)
+        ),
+        ports_of_before=ports.let_in_now(seen) if is_suspended else ports.of_pods(seen),
         operator=options.instance,
     )
     found = [Refusal("NotPermitted", fault) for fault in not_permitted(gateway.spec, options.allow)]
     found += refusals(gateway, inputs)
     if found:
-        return Admitted(_refused(found))
-    if gateway.spec.management is Management.SUSPENDED:
+        return Admitted(_refused(found), is_suspended)
+    if is_suspended:
         gateway = _of_generation(gateway, _applied_generation(seen))
-    return Admitted(Reason("Accepted", "Accepted", "the spec can be served"), gateway, inputs)
+    return Admitted(Reason("Accepted", "Accepted", "the spec can be served"), is_suspended, gateway, inputs)
 
 
 def _refused(found: Iterable[Refusal]) -> Reason:

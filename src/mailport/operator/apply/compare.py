@@ -24,6 +24,7 @@ MAX_FIELDS = 5
 """Fields of a child that are named in a message."""
 
 _CALM_SECONDS = 30.0  # after which nobody contests what was put back
+_UNSEEN_SECONDS = 10.0  # before what stands in the way is looked at again, where no watch tells that it has gone
 
 
 @dataclass(slots=True)
@@ -101,7 +102,8 @@ class Comparer:
             if reason is not None:
                 return reason
         elif there is not None and (reason := _why_not_ours(step.place, there, seen.uid)) is not None:
-            return reason
+            is_watched = seen.child(step.place.kind, step.place.name) is not None
+            return reason if is_watched else reason._replace(again_in=_UNSEEN_SECONDS)
         if note.contested is None or now >= note.contest.until + _CALM_SECONDS:
             return None
         # What was put back after the pause may come back once more: until that is seen, nothing else is said

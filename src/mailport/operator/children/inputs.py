@@ -59,6 +59,12 @@ class Inputs:
     """The class of the Service of type LoadBalancer that there is, "" for none; None where there is no such Service.
     Kubernetes lets nobody change it, so that a document without one leaves it as it is."""
 
+    led_to_by_number: frozenset[int] = frozenset()
+    """Ports of listeners to which the Service leads by number: pods that run have them under another name."""
+
+    ports_of_before: frozenset[int] = frozenset()
+    """Ports of pods that run, the admin port too, which a NetworkPolicy lets in whatever the document has by now."""
+
     operator: str | None = None
     """Which installation of the operator applies them: an annotation of the Deployment, by which two see each other."""
 

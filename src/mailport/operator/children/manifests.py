@@ -48,14 +48,14 @@ def _children(gateway: InboundSmtp, given: Inputs) -> Iterator[Manifest]:
     for version in formats(gateway, given):
         yield configuration.config_map(gateway, version, uid)
     if spec.service.type is not ServiceType.NONE:
-        yield service(gateway, uid)
+        yield service(gateway, given)
     yield deployment(gateway, given)
     if (wanted := budget(spec)) is not None:
         yield disruption_budget(gateway, wanted, uid)
     if spec.autoscaling is not None:
         yield autoscaler(gateway, spec.autoscaling, uid)
     if spec.network_policy is NetworkPolicyMode.MANAGED:
-        yield network_policy(gateway, uid)
+        yield network_policy(gateway, given)
 
 
 def _service_account(gateway: InboundSmtp, owner_uid: str | None) -> Manifest:

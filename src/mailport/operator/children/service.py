@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from mailport.contract.model import InboundSmtp, Listener, Spec
 from mailport.operator import metadata
+from mailport.operator.children.inputs import Inputs
 from mailport.operator.metadata import Manifest
 
 
-def service(gateway: InboundSmtp, owner_uid: str | None) -> Manifest:
+def service(gateway: InboundSmtp, given: Inputs) -> Manifest:
     """Return the Service, of any type but None."""
     spec = gateway.spec
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata.of_child(gateway, owner_uid, annotations=spec.service.annotations),
+        "metadata": metadata.of_child(gateway, given.owner_uid, annotations=spec.service.annotations),
         "spec": {
             "type": str(spec.service.type),
             **_reached_from_outside(spec),
             **_families(spec),
             "selector": metadata.selector(gateway),
-            "ports": [_port(listener) for listener in spec.listeners],
+            "ports": [_port(listener, given) for listener in spec.listeners],
         },
     }
 
@@ -43,11 +44,12 @@ def _families(spec: Spec) -> Manifest:
             return {"ipFamilyPolicy": "PreferDualStack"}
 
 
-def _port(listener: Listener) -> Manifest:
+def _port(listener: Listener, given: Inputs) -> Manifest:
     port: Manifest = {
         "name": listener.name,
         "port": listener.port,
-        "targetPort": listener.name,  # by name: while pods roll to another port, both generations are reached
+        # While pods roll, both generations are reached: by name if the port is another, by number if the name is
+        "targetPort": listener.port if listener.port in given.led_to_by_number else listener.name,
         "protocol": "TCP",
         # A mesh that guesses would wait for the client's first bytes; in SMTP the server speaks first
         "appProtocol": "tcp",

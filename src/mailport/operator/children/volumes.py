@@ -23,6 +23,8 @@ SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod's own
 # Root owns a mounted Secret; the listener reads it by its group, which is fsGroup, and nobody else does.
 _SECRET_MODE = 0o440
 
+_MAIL_VOLUME = "mail"  # of mail without a claim
+
 _NAME_LENGTH = 63  # a volume's name is a DNS label
 _HASH_LENGTH = 10
 
@@ -59,6 +61,11 @@ def has_mailboxes_without_claim(spec: Spec) -> bool:
     return None in _claim_names(spec)
 
 
+def is_mail_lost_with(pod: Manifest) -> bool:
+    """Whether a pod of this spec, as it is in the cluster, keeps mail on an emptyDir."""
+    return any(volume["name"] == _MAIL_VOLUME and "emptyDir" in volume for volume in pod.get("volumes", ()))
+
+
 def _referred_to(spec: Spec) -> Iterator[Volume]:
     """Mount the keys that are referred to and no others; a pod starts without them, and heals when they appear."""
     keys: dict[tuple[str, str], set[str]] = {}
@@ -78,7 +85,7 @@ def _referred_to(spec: Spec) -> Iterator[Volume]:
 def _mail(spec: Spec, empty_dir: Manifest) -> Iterator[Volume]:
     for claim in sorted(_claim_names(spec), key=lambda name: name or ""):
         if claim is None:
-            source: Manifest = {"name": "mail", "emptyDir": empty_dir}
+            source: Manifest = {"name": _MAIL_VOLUME, "emptyDir": empty_dir}
         else:
             source = {"name": volume_name("claim", claim), "persistentVolumeClaim": {"claimName": claim}}
         yield Volume(source, {"name": source["name"], "mountPath": f"{DATA}/mail/{claim or 'default'}"})

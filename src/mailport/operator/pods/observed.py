@@ -32,8 +32,14 @@ class ObservedPod:
     report: Report | None  # None: it could not be asked
     ports: frozenset[int] = frozenset()  # of the container
     trouble: str = ""  # why it does not start: the waiting or termination reason and message of its container
+    loses_mail: bool = False  # whether it keeps mail on an emptyDir, which goes with it
 
     @property
     def is_live(self) -> bool:
         """Whether it says that it runs what it is given now."""
         return self.report is not None and self.report.hash == self.expected_hash
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether it was started for that, too: else it has not mounted what that names, and keeps former Secrets."""
+        return self.is_live and self.report is not None and not self.report.restart_required

@@ -14,7 +14,7 @@ from mailport.operator.pods import poke
 from mailport.operator.pods.observed import ObservedPod
 from mailport.operator.pods.poke import Poked
 from mailport.operator.pods.poller import Poller
-from mailport.operator.pods.running import admin_port, expected_hash, is_ready, is_starting, observed, running
+from mailport.operator.pods.running import admin_port, expected_hash, is_ready, is_starting, observed
 from mailport.operator.pods.schedule import Look, Target
 from mailport.operator.watch.observe import Seen
 from mailport.operator.watch.store import Key
@@ -90,7 +90,7 @@ class Refresher:
     def _known(self, seen: Seen) -> list[_Known]:
         looks, hindrances = self._poller.looks(seen.key), self._poller.hindrances(seen.key)
         known = []
-        for body in running(seen):
+        for body in seen.running:
             uid = body["metadata"]["uid"]
             expected = expected_hash(seen, body["spec"])
             known.append(_Known(uid, body, looks.get(uid, Look()), expected, hindrances.get(uid, "")))

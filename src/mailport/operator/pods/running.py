@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from mailport.operator.children import configuration, volumes
 from mailport.operator.children.pod import ADMIN, CONTAINER
 from mailport.operator.metadata import Manifest
@@ -11,19 +9,6 @@ from mailport.operator.pods.observed import ObservedPod
 from mailport.operator.pods.schedule import Look
 from mailport.operator.pods.trouble import trouble
 from mailport.operator.watch.observe import Seen
-
-
-def running(seen: Seen) -> Iterator[Manifest]:
-    """Return the pods that are not on their way out and are our Deployment's: by owner, not by label alone."""
-    deployment = seen.deployment
-    if deployment is None:
-        return
-    uid = deployment["metadata"]["uid"]
-    sets = {found["metadata"]["uid"] for found in seen.replica_sets if uid in _controllers(found)}
-    for found in seen.pods:
-        over = "deletionTimestamp" in found["metadata"] or found["status"].get("phase") in ("Succeeded", "Failed")
-        if not over and not sets.isdisjoint(_controllers(found)):
-            yield found
 
 
 def applied_hash(seen: Seen) -> str | None:
@@ -72,11 +57,8 @@ def observed(found: Manifest, expected: str | None, look: Look, hindrance: str) 
         report=look.report,
         ports=frozenset(port["containerPort"] for port in _container(found["spec"]).get("ports", ())),
         trouble=trouble(its_status, hindrance),
+        loses_mail=volumes.is_mail_lost_with(found["spec"]),
     )
-
-
-def _controllers(found: Manifest) -> set[str]:
-    return {owner["uid"] for owner in found["metadata"].get("ownerReferences", ()) if owner.get("controller")}
 
 
 def _container(spec: Manifest) -> Manifest:

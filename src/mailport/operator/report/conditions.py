@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from mailport.contract.model import ServiceType
 from mailport.contract.references import references
 from mailport.operator.metadata import Manifest
+from mailport.operator.pods.observed import ObservedPod
 from mailport.operator.reason import FALSE, PENDING, SUSPENDED, TABLE, TRUE, UNKNOWN, Reason
 from mailport.operator.report.observed import Observed
 
@@ -54,7 +55,7 @@ def _resolved_refs(seen: Observed, missing: list[Manifest]) -> Reason:
     are_silent = seen.ready and all(pod.report is None for pod in seen.pods)
     if are_silent and (found := _found_before(seen, "ResolvedRefs")) is not None:
         return found  # that pods cannot be asked is for ConfigLive to say
-    if not any(pod.is_live for pod in seen.pods):
+    if not seen.witnesses:
         return Reason("ResolvedRefs", UNKNOWN, "no pod has said what it finds of this configuration")
     return Reason("ResolvedRefs", "ResolvedRefs", "all that the spec refers to is there")
 
@@ -167,7 +168,7 @@ def _old_pods(seen: Observed) -> str | None:
 
 
 def _address_assigned(seen: Observed) -> Reason:
-    if seen.gateway is not None and seen.gateway.spec.service.type is ServiceType.NONE:
+    if seen.has_no_service:
         return Reason("AddressAssigned", "NoService", "spec.service.type is None")
     if seen.service is None:
         return Reason("AddressAssigned", PENDING, "there is no Service yet")
@@ -177,19 +178,26 @@ def _address_assigned(seen: Observed) -> Reason:
 
 
 def _delivery_durable(seen: Observed) -> Reason:
-    if seen.gateway is None:
-        before = _before(seen, "DeliveryDurable")
-        if before is not None:
-            return Reason("DeliveryDurable", before["reason"], before["message"])
-        return Reason("DeliveryDurable", PENDING, "the spec is not accepted")
-    mailboxes = [(route.name, route.deliver.maildir) for route in seen.gateway.spec.routes]
-    passing = [name for name, maildir in mailboxes if maildir is not None and maildir.claim_name is None]
-    if passing:
-        message = f"without a claimName the mail of a route is lost with the pod: {_some(passing)}"
-        return Reason("DeliveryDurable", "EphemeralMailbox", message)
+    """Judge the spec and the pods that serve: where it could not be applied, they go on with what was."""
+    kind, lost = "DeliveryDurable", "EphemeralMailbox"
+    if seen.is_held_back:
+        before = seen.before_of(kind)
+        if before is not None and (before["reason"] == lost or not seen.loses_mail):
+            return Reason(kind, before["reason"], before["message"])
+    elif passing := _routes_without_claim(seen):
+        return Reason(kind, lost, f"without a claimName the mail of a route is lost with the pod: {_some(passing)}")
+    if seen.loses_mail:
+        return Reason(kind, lost, "what serves keeps mail without a claim: it is lost with the pod")
+    if seen.is_held_back:
+        return Reason(kind, PENDING, f"the spec is not {'accepted' if seen.gateway is None else 'applied'}")
     if (of_streams := _of_streams(seen)) is not None:
         return of_streams
     return Reason("DeliveryDurable", "Durable", "what was taken is where it outlives the pod")
+
+
+def _routes_without_claim(seen: Observed) -> list[str]:
+    mailboxes = [(route.name, route.deliver.maildir) for route in seen.gateway.spec.routes] if seen.gateway else []
+    return [name for name, maildir in mailboxes if maildir is not None and maildir.claim_name is None]
 
 
 def _of_streams(seen: Observed) -> Reason | None:
@@ -203,12 +211,18 @@ def _of_streams(seen: Observed) -> Reason | None:
         bad = [f"route {name}: {said[name, reason].get('message', '')}" for name in names if (name, reason) in said]
         if bad:
             return Reason(kind, reason, _some(bad, "; "))
-    looked = {one.get("route") for report in reports for one in report.destinations if one.get("state") == "Reachable"}
+    looked = _reached(pod for pod in seen.witnesses if pod.ready)  # an old one may have another stream
     if unseen := [name for name in names if name not in looked]:
         if (found := _found_before(seen, kind)) is not None:
             return found  # that a server does not answer now is for DestinationsReachable to say
         return Reason(kind, PENDING, f"no pod has looked at the stream yet of routes: {_some(unseen)}")
     return None
+
+
+def _reached(pods: Iterable[ObservedPod]) -> set[str]:
+    """Return the routes whose destination answers one of these."""
+    said = [one for pod in pods if pod.report is not None for one in pod.report.destinations]
+    return {str(one.get("route")) for one in said if one.get("state") == TABLE["DestinationsReachable"].true}
 
 
 def _destinations_reachable(seen: Observed) -> Reason:
@@ -221,7 +235,9 @@ def _destinations_reachable(seen: Observed) -> Reason:
     asked = [pod for pod in seen.ready if pod.report is not None]
     asked = [pod for pod in asked if pod.is_live] or asked
     said = [one for pod in asked if pod.report is not None for one in pod.report.destinations]
-    routes = seen.gateway.spec.routes if seen.gateway is not None else ()
+    runs_another_spec = seen.is_held_back and not seen.witnesses  # and that one's routes are what mail takes
+    routes = () if seen.gateway is None or runs_another_spec else seen.gateway.spec.routes
+    reached = _reached(asked if runs_another_spec else [pod for pod in seen.witnesses if pod.ready])
     found, silent = [], []
     for name in [route.name for route in routes] or dict.fromkeys(str(one.get("route")) for one in said):
         of_route = [one for one in said if one.get("route") == name]
@@ -231,7 +247,7 @@ def _destinations_reachable(seen: Observed) -> Reason:
             where = f" ({len(bad)} of {len(of_route)} pods)" if len(bad) < len(of_route) else ""
             error = next(one.get("error", "") for one in bad if one["state"] == reason)
             found.append(Reason(kind, reason, f"route {name}{where}: {error}"))
-        elif not any(one.get("state") == TABLE[kind].true for one in of_route):
+        elif name not in reached:
             silent.append(name)
     if found:
         found.sort(key=lambda one: TABLE[kind].false.index(one.reason))
@@ -291,13 +307,9 @@ def _unfinished_rollout(seen: Observed) -> str:
 # --- conditions
 
 
-def _before(seen: Observed, kind: str) -> Manifest | None:
-    return next((condition for condition in seen.before.get("conditions", ()) if condition["type"] == kind), None)
-
-
 def _found_before(seen: Observed, kind: str) -> Reason | None:
     """Return what was found of this generation before, and was good; None where that is not so."""
-    before = _before(seen, kind)
+    before = seen.before_of(kind)
     generation = seen.metadata["generation"]
     if before is None or (before["status"], before.get("observedGeneration")) != (TRUE, generation):
         return None
@@ -306,7 +318,7 @@ def _found_before(seen: Observed, kind: str) -> Reason | None:
 
 def _is_not_known_yet(seen: Observed, kind: str) -> bool:
     """Whether it is the first visit, or nothing has come of that yet."""
-    before = _before(seen, kind)
+    before = seen.before_of(kind)
     first = before is None or before["reason"] == PENDING
     return first and seen.programmed.reason == PENDING and not seen.pods
 
@@ -314,7 +326,7 @@ def _is_not_known_yet(seen: Observed, kind: str) -> bool:
 def _condition(seen: Observed, now: str, kind: str, *says: str) -> Manifest:
     """Return a condition that says a status, reason and message."""
     status, reason, message = says
-    before = _before(seen, kind)
+    before = seen.before_of(kind)
     since = before["lastTransitionTime"] if before is not None and before["status"] == status else now
     return {
         "type": kind,

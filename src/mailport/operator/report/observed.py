@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from mailport.contract.model import InboundSmtp
+from mailport.contract.model import InboundSmtp, ServiceType
+from mailport.operator.children.volumes import is_mail_lost_with
 from mailport.operator.metadata import Manifest
 from mailport.operator.pods.observed import ObservedPod
-from mailport.operator.reason import Reason
+from mailport.operator.reason import FALSE, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,16 @@ class Observed:
         return [pod for pod in self.pods if pod.ready]
 
     @property
+    def witnesses(self) -> list[ObservedPod]:
+        """Return the pods that can say of this spec that all is well: they run it, as they were started for it."""
+        generation = self.metadata["generation"]
+        return [
+            pod
+            for pod in self.pods
+            if pod.is_up_to_date and (not self.is_held_back or (pod.report and pod.report.generation == generation))
+        ]
+
+    @property
     def wanted(self) -> int:
         """Return how many pods there are to be: as the Deployment has it, which an autoscaler may have changed."""
         if self.deployment is not None:
@@ -42,10 +53,39 @@ class Observed:
         return self.gateway.spec.replicas if self.gateway is not None else 0
 
     @property
+    def is_held_back(self) -> bool:
+        """Whether what there is may be of an earlier spec: this one is not accepted, or could not be applied."""
+        return self.gateway is None or self.programmed.status == FALSE
+
+    def before_of(self, kind: str) -> Manifest | None:
+        """Return a condition as it was said last."""
+        return next((one for one in self.before.get("conditions", ()) if one["type"] == kind), None)
+
+    @property
+    def has_no_service(self) -> bool:
+        """Whether none is asked for, so that one of ours that is left is no business of ours.
+
+        Where that could not be applied, it is so if it was before.
+        """
+        if self.gateway is None or self.gateway.spec.service.type is not ServiceType.NONE:
+            return False
+        before = self.before_of("AddressAssigned")
+        was = before is not None and before["reason"] == "NoService"
+        return was or self.service is None or not self.is_held_back
+
+    @property
+    def loses_mail(self) -> bool:
+        """Whether pods that serve, or those that come, keep mail on an emptyDir."""
+        template = {} if self.deployment is None else self.deployment["spec"]["template"]["spec"]
+        return is_mail_lost_with(template) or any(pod.loses_mail for pod in self.ready)
+
+    @property
     def is_scaled_to_zero(self) -> bool:
         """Whether no pod is to run."""
         if self.gateway is None:
             return self.deployment is not None and self.wanted == 0
+        if self.is_held_back and self.wanted:
+            return False
         return self.gateway.spec.replicas == 0 and self.gateway.spec.autoscaling is None
 
     def of_deployment(self, field: str) -> int:

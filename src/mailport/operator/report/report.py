@@ -10,10 +10,9 @@ from mailport.contract.model import InboundSmtp, ServiceType
 from mailport.operator import kinds
 from mailport.operator.cluster import Cluster
 from mailport.operator.metadata import Manifest
-from mailport.operator.ownership import is_ours
 from mailport.operator.pods.observed import ObservedPod
 from mailport.operator.pods.running import applied_hash
-from mailport.operator.reason import Reason
+from mailport.operator.reason import FALSE, Reason
 from mailport.operator.report import metrics
 from mailport.operator.report.events import Events
 from mailport.operator.report.observed import Observed
@@ -78,7 +77,7 @@ class Reporter:
             for event in () if written.says(after) else transitions(before, after):
                 await self._events.post(body, event)
             written.note(answer["status"])
-        if (left := _service_that_stays(seen, gateway)) is not None:
+        if programmed.status != FALSE and (left := _service_that_stays(seen, gateway)) is not None:
             await self._events.post_once(body, _left(seen), about=left["metadata"]["uid"])
         return None
 
@@ -116,14 +115,10 @@ def _observed(
             for name, others in sorted(seen.sharing.items())
             if others and is_exclusive(seen.claims.get(name))
         ),
-        service=seen.ours(kinds.SERVICE, seen.key.name) if _has_service(gateway) else None,
+        service=seen.ours(kinds.SERVICE, seen.key.name),
         deployment=seen.deployment,
         pods=pods,
     )
-
-
-def _has_service(gateway: InboundSmtp | None) -> bool:
-    return gateway is None or gateway.spec.service.type is not ServiceType.NONE
 
 
 def _missing_claims(seen: Seen, gateway: InboundSmtp | None) -> list[Manifest]:
@@ -144,10 +139,9 @@ def _missing_claims(seen: Seen, gateway: InboundSmtp | None) -> list[Manifest]:
 
 def _service_that_stays(seen: Seen, gateway: InboundSmtp | None) -> Manifest | None:
     """Return the Service that is no longer asked for: it is never deleted, as its address would be lost."""
-    service = seen.child(kinds.SERVICE, seen.key.name)
-    if _has_service(gateway) or service is None or not is_ours(service, seen.uid):
+    if gateway is None or gateway.spec.service.type is not ServiceType.NONE:
         return None
-    return service
+    return seen.ours(kinds.SERVICE, seen.key.name)
 
 
 def _contested(key: Key) -> Event:

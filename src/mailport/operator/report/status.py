@@ -33,6 +33,7 @@ _DIGITS = re.compile(r"([0-9]+)")
 def status(seen: Observed, now: str) -> Manifest:
     """Return the whole status. `now` is RFC 3339, in UTC and of whole seconds."""
     seen = replace(seen, pods=tuple(sorted(seen.pods, key=lambda pod: pod.name)))
+    seen = replace(seen, service=None if seen.has_no_service else seen.service)
     listeners = _listeners(seen)
     missing = _missing(seen)
     made = {
@@ -105,7 +106,10 @@ def _of_nodes(seen: Observed) -> Iterator[tuple[str, str]]:
 
 def _certificates(seen: Observed) -> list[Manifest]:
     """Return what one pod serves with: of all, a ready one with the current configuration, and the first by name."""
-    asked = sorted((pod for pod in seen.pods if pod.report), key=lambda pod: (not pod.is_live, not pod.ready, pod.name))
+    asked = sorted(
+        (pod for pod in seen.pods if pod.report),
+        key=lambda pod: (not pod.is_up_to_date, not pod.is_live, not pod.ready, pod.name),
+    )
     if not asked or asked[0].report is None:
         return []
     reported = {str(one.get("secretName")): one for one in asked[0].report.certificates}

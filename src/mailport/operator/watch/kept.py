@@ -101,11 +101,11 @@ def _pod(body: Manifest) -> Manifest:
 
 def _pod_spec(spec: Manifest | None) -> Manifest:
     spec = spec or {}
-    volumes = [volume for volume in spec.get("volumes", ()) if "configMap" in volume]
+    volumes = [volume for volume in spec.get("volumes", ()) if "configMap" in volume or "emptyDir" in volume]
     return {
         **_some(spec, ("serviceAccountName",)),
         "containers": [_some(container, ("name", "ports")) for container in spec.get("containers", ())],
-        "volumes": [_some(volume, ("name", "configMap")) for volume in volumes],
+        "volumes": [_some(volume, ("name", "configMap", "emptyDir")) for volume in volumes],
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from mailport.operator.kinds import (
@@ -67,6 +67,28 @@ class Seen:
         """Return our Deployment."""
         return self.ours(DEPLOYMENT, self.key.name)
 
+    @property
+    def running(self) -> Iterator[Manifest]:
+        """Yield the pods that are not on their way out and are our Deployment's: by owner, not by label alone."""
+        sets = {found["metadata"]["uid"] for found in self._our_replica_sets}
+        for found in self.pods:
+            over = "deletionTimestamp" in found["metadata"] or found["status"].get("phase") in ("Succeeded", "Failed")
+            if not over and not sets.isdisjoint(_controllers(found)):
+                yield found
+
+    @property
+    def served_by(self) -> Iterator[Manifest]:
+        """Yield the specs of these pods, and of those that take their place where one of them ends."""
+        yield from (found["spec"] for found in self.running)
+        for found in self._our_replica_sets:
+            if found["spec"].get("replicas"):
+                yield found["spec"]["template"]["spec"]
+
+    @property
+    def _our_replica_sets(self) -> Iterator[Manifest]:
+        uid = None if self.deployment is None else self.deployment["metadata"]["uid"]
+        return (found for found in self.replica_sets if uid in _controllers(found))
+
     def mounted(self, spec: Manifest, volume: str, key: str) -> str | None:
         """Return what a pod of this spec has mounted in a volume under a ConfigMap's key; None where there is none."""
         for found in spec.get("volumes", ()):
@@ -85,6 +107,10 @@ class Seen:
         deployments = [child for (of, _), child in self.children.items() if of == DEPLOYMENT and "spec" in child]
         specs = [found["spec"]["template"]["spec"] for found in (*sets, *deployments)]
         return any(name in _needs(spec, kind) for spec in (*(pod["spec"] for pod in self.pods), *specs))
+
+
+def _controllers(found: Manifest) -> set[str]:
+    return {owner["uid"] for owner in found["metadata"].get("ownerReferences", ()) if owner.get("controller")}
 
 
 def _needs(spec: Manifest, kind: Kind) -> set[str]:
