@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from mailport.deliver import file_system
-from mailport.deliver.file_system import Mount, mount_of, ordered_device, why_not_as_a_whole
-from mailport.deliver.message_file import NOWHERE
+from mailport.deliver.file_system import Mount, device_of, mount_of, why_not_as_a_whole, why_not_in_order
 from tests.deliver.conftest import Open
 from tests.disks import bound, disk_on_a_file, needs_root, tmpfs
 from tests.tables import table
@@ -96,28 +94,44 @@ def test_this_machines_own_disk(tmp_path: Path):
 
 
 ORDERED = "rw delalloc barrier data=ordered"
+UNORDERED = "its ext4 has no journal that keeps order"
 
 
 @pytest.mark.parametrize(
-    "mount, options, release, keeps_it",
+    "mount, options, release, why_not",
     table(
         {
-            "ext4": (OF_ITS_OWN, ORDERED, "6.1", True),
-            "ext4 that has the octets in its journal": (OF_ITS_OWN, "rw data=journal", "6.1", True),
-            "a folder of the node's disk": (OF_ITS_OWN._replace(root="/pvc-1"), ORDERED, "6.1", True),
-            "XFS": (OF_ITS_OWN._replace(kind="xfs"), None, "6.1", True),
-            "ext4 without a journal": (OF_ITS_OWN, "rw delalloc barrier", "6.1", False),
-            "ext4 that has names before octets": (OF_ITS_OWN, "rw data=writeback", "6.1", False),
-            "ext4 with fast commits": (OF_ITS_OWN, f"{ORDERED} fast_commit", "6.1", False),
-            "ext4 that does not say": (OF_ITS_OWN, None, "6.1", False),
-            "btrfs, which notes octets late": (OF_ITS_OWN._replace(kind="btrfs"), None, "6.1", False),
-            "a server elsewhere": (OF_ITS_OWN._replace(kind="nfs4"), None, "6.1", False),
-            "a Linux that hides errors": (OF_ITS_OWN, ORDERED, "5.7.19-generic", False),
+            "ext4": (OF_ITS_OWN, ORDERED, "6.1", ""),
+            "ext4 that has the octets in its journal": (OF_ITS_OWN, "rw data=journal", "6.1", ""),
+            "a folder of the node's disk": (OF_ITS_OWN._replace(root="/pvc-1"), ORDERED, "6.1", ""),
+            "XFS": (OF_ITS_OWN._replace(kind="xfs"), None, "6.1", ""),
+            "ext4 without a journal": (OF_ITS_OWN, "rw delalloc barrier", "6.1", UNORDERED),
+            "ext4 that has names before octets": (OF_ITS_OWN, "rw data=writeback", "6.1", UNORDERED),
+            "ext4 with fast commits": (OF_ITS_OWN, f"{ORDERED} fast_commit", "6.1", UNORDERED),
+            "ext4 that does not say": (
+                OF_ITS_OWN,
+                None,
+                "6.1",
+                "its file system cannot be told: [Errno 2] No such file or directory",
+            ),
+            "btrfs, which notes octets late": (
+                OF_ITS_OWN._replace(kind="btrfs"),
+                None,
+                "6.1",
+                "its file system is btrfs",
+            ),
+            "a server elsewhere": (OF_ITS_OWN._replace(kind="nfs4"), None, "6.1", "its file system is nfs4"),
+            "a Linux that hides errors": (
+                OF_ITS_OWN,
+                ORDERED,
+                "5.7.19-generic",
+                "sync_file_range of Linux 5.7.19-generic does not report errors",
+            ),
         }
     ),
 )
 def test_which_keep_the_order(
-    monkeypatch: pytest.MonkeyPatch, mount: Mount, options: str | None, release: str, keeps_it: bool
+    monkeypatch: pytest.MonkeyPatch, mount: Mount, options: str | None, release: str, why_not: str
 ):
     """A name is never durable before its octets. Mount and options are given: a stand-in for /proc and /sys."""
 
@@ -132,7 +146,7 @@ def test_which_keep_the_order(
     monkeypatch.setattr(Path, "resolve", lambda path, strict: Path("/sys/devices/virtual/block/sda1"))
     monkeypatch.setattr(Path, "read_text", read_text)
 
-    assert ordered_device(CLAIM, release) == (os.makedev(253, 1) if keeps_it else NOWHERE)
+    assert why_not_in_order(CLAIM, release) == why_not
 
 
 @needs_root
@@ -147,26 +161,37 @@ def test_the_order_of_real_ones(tmp_path: Path, kind: str, keeps_it: bool):
     with disk_on_a_file(disk, kind):
         (disk / "pvc-1").mkdir()
         with bound(disk / "pvc-1", tmp_path / "claim") as claim:
-            device = disk.stat().st_dev if keeps_it else NOWHERE
-            assert (ordered_device(disk), ordered_device(claim), ordered_device(claim / "new")) == (device,) * 3
+            for folder in (disk, claim, claim / "new"):
+                assert (why_not_in_order(folder) == "") is keeps_it
+                assert device_of(folder) == disk.stat().st_dev
     with tmpfs(tmp_path / "memory", "size=1m") as memory:
-        assert ordered_device(memory) == NOWHERE
+        assert why_not_in_order(memory) == "its file system is tmpfs"
 
 
 @needs_root
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["ext4", "xfs"])
-def test_real_mounts(open_maildir: Open, tmp_path: Path, kind: str):
+@pytest.mark.parametrize(
+    "kind, whole, folder_of_it",
+    table(
+        {
+            "ext4": ("ext4", "JournalSync", "JournalSync"),
+            "XFS": ("xfs", "JournalSync", "JournalSync"),
+            "no journal": ("ext4 without a journal", "VolumeSync", "FileSync"),
+        }
+    ),
+)
+def test_real_mounts(open_maildir: Open, tmp_path: Path, kind: str, whole: str, folder_of_it: str):
     """As the kernel mounts them: a disk of its own, a folder of it, memory, and what a document may say."""
     disk = tmp_path / "disk"
     with disk_on_a_file(disk, kind):
-        assert mount_of(disk)[1:] == ("/", kind)
-        assert open_maildir(disk / "mail").commit == "VolumeSync"
+        assert mount_of(disk)[1:] == ("/", kind.partition(" ")[0])
+        assert open_maildir(disk / "mail").commit == whole
         assert open_maildir(disk / "mail", commit="FileSync").commit == "FileSync"
         (disk / "pvc-1").mkdir()
         with bound(disk / "pvc-1", tmp_path / "claim") as claim:
-            assert mount_of(claim) == Mount(mount_of(disk).file_system, "/pvc-1", kind)
-            assert open_maildir(claim).commit == "FileSync"
+            assert mount_of(claim) == Mount(mount_of(disk).file_system, "/pvc-1", kind.partition(" ")[0])
+            assert open_maildir(claim).commit == folder_of_it
     with tmpfs(tmp_path / "memory", "size=1m") as memory:
         assert mount_of(memory).kind == "tmpfs"
-        assert open_maildir(memory).commit == "FileSync"
+        maildir = open_maildir(memory)
+        assert (maildir.commit, maildir.why_commit) == ("FileSync", "its file system is tmpfs")

@@ -20,8 +20,8 @@ from mailport.deliver.delivery import Delivery
 from mailport.deliver.destination import Outcome, Receipt, Unavailable
 from mailport.deliver.groups import Groups, _Group
 from mailport.deliver.maildir import FEW_FILES, SMALL, Maildir
-from mailport.deliver.message_file import NOWHERE, MessageFile
-from mailport.deliver.sync import Commit, VolumeSync
+from mailport.deliver.message_file import MessageFile
+from mailport.deliver.sync import Commit, VolumeSync, Way
 from mailport.process.threads import Helpers
 from tests.deliver.conftest import MESSAGE, deliver, files, finished, on_disk
 from tests.tables import table
@@ -206,16 +206,12 @@ async def test_a_folder_that_cannot_be_synced_fails_those_who_are_in_it(
     assert len(files(tmp_path)) == 3
 
 
-def _device(maildir: Maildir) -> int:
-    return maildir.mailboxes.root.stat().st_dev
-
-
 class _ADisk:
     """In place of a volume of its own: syncfs that fails when it is told to. No real disk fails just here."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, maildir: Maildir, *, ordered: bool = False) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, maildir: Maildir) -> None:
         self.calls, self.fails_at = 0, 0
-        maildir.groups.commit = Commit(as_a_whole=True, ordered=_device(maildir) if ordered else NOWHERE)
+        maildir.groups.commit = Commit(Way.VOLUME)
         monkeypatch.setattr(disk, "syncfs", self._syncfs)
 
     def _syncfs(self, fd: int) -> None:
@@ -225,22 +221,13 @@ class _ADisk:
             raise OSError(5, "Input/output error")
 
 
-@pytest.mark.parametrize(
-    "call, ordered",
-    table(
-        {
-            "when they are written": (1, False),
-            "when they are shown": (2, False),
-            "when they are shown, where one sync is enough": (1, True),
-        }
-    ),
-)
+@pytest.mark.parametrize("call", table({"when they are written": (1,), "when they are shown": (2,)}))
 async def test_a_volume_that_cannot_be_synced_fails_all(
-    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int, ordered: bool
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ):
     """Whose octets were lost is not said: 451 for each, and none of them is left."""
     await deliver(maildir, *PEOPLE)
-    before, volume = files(tmp_path), _ADisk(monkeypatch, maildir, ordered=ordered)
+    before, volume = files(tmp_path), _ADisk(monkeypatch, maildir)
     volume.fails_at = call
     outcomes = await together(maildir, *PEOPLE)
 
@@ -249,15 +236,16 @@ async def test_a_volume_that_cannot_be_synced_fails_all(
     assert all(isinstance(outcome, Receipt) for outcome in await together(maildir, *PEOPLE))
 
 
-@pytest.mark.parametrize("as_a_whole", table({"a volume of its own": (True,), "a folder of another": (False,)}))
-async def test_what_cannot_be_written_out_is_its_own(
-    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_a_whole: bool
-):
-    """Where the file system keeps the order: the disk refuses the octets of one, and the others are there."""
+def use_journal(maildir: Maildir) -> None:
+    """Take the file system for one that keeps octets and names in order, whatever this machine's is."""
+    maildir.groups.commit = Commit(Way.JOURNAL, maildir.mailboxes.root.stat().st_dev)
+
+
+async def test_what_cannot_be_written_out_is_its_own(maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The disk does not take the octets of one, and the others are there."""
     await deliver(maildir, *PEOPLE)
     before, write_out = files(tmp_path), MessageFile.write_out
-    maildir.groups.commit = Commit(as_a_whole, _device(maildir))
-    monkeypatch.setattr(disk, "syncfs", lambda fd: None)
+    use_journal(maildir)
 
     def fails(file: MessageFile) -> None:
         if b"user1" in file.path:
@@ -272,17 +260,45 @@ async def test_what_cannot_be_written_out_is_its_own(
 
 
 @pytest.mark.parametrize(
-    "ordered, syncs", table({"two syncs a group": (False, 2), "one, where it keeps the order": (True, 1)})
+    "broken, taken",
+    table(
+        {
+            "the last one's folder": ("user4", [True, True, True, True, False]),
+            "another's, which needs no sync": ("user1", [True] * 5),
+            "the disk": ("", [False] * 5),
+        }
+    ),
 )
+async def test_a_journal_that_cannot_be_synced(
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, taken: list[bool]
+):
+    """Then each folder speaks for itself. Who has no 250 has nothing left."""
+    await deliver(maildir, *PEOPLE)
+    before, whole = files(tmp_path), disk.sync_folder
+    use_journal(maildir)
+
+    def failing(folder: bytes) -> None:
+        if broken in str(folder):
+            raise OSError(5, "Input/output error")
+        whole(folder)
+
+    monkeypatch.setattr(disk, "sync_folder", failing)
+    outcomes = await together(maildir, *PEOPLE)
+
+    assert [isinstance(outcome, Receipt) for outcome in outcomes] == taken
+    assert len(files(tmp_path)) == len(before) + sum(taken)
+
+
+@pytest.mark.parametrize("way", [Way.VOLUME, Way.JOURNAL])
 async def test_a_mailbox_that_lies_elsewhere_is_synced_there(
-    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ordered: bool, syncs: int
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Way
 ):
     """One of a group may be linked or mounted from another file system: then each file and folder is synced."""
     await deliver(maildir, *PEOPLE)
-    volume = _ADisk(monkeypatch, maildir, ordered=ordered)
-    durable, each = [], MessageFile.sync
-    monkeypatch.setattr(MessageFile, "sync", lambda file: (durable.append(file), each(file)))
-    opened, synced = MessageFile._open, []
+    volume = _ADisk(monkeypatch, maildir)
+    if way is Way.JOURNAL:
+        use_journal(maildir)
+    opened, durable, each, folders, whole = MessageFile._open, [], MessageFile.sync, [], disk.sync_folder
 
     def elsewhere(file: MessageFile) -> None:
         opened(file)
@@ -290,13 +306,13 @@ async def test_a_mailbox_that_lies_elsewhere_is_synced_there(
             file.device += 1
 
     monkeypatch.setattr(MessageFile, "_open", elsewhere)
-    whole = disk.sync_folder
-    monkeypatch.setattr(disk, "sync_folder", lambda folder: (synced.append(folder), whole(folder)))
+    monkeypatch.setattr(MessageFile, "sync", lambda file: (durable.append(file), each(file)))
+    monkeypatch.setattr(disk, "sync_folder", lambda folder: (folders.append(folder), whole(folder)))
     await together(maildir, *PEOPLE)
-    assert (volume.calls, len(synced), len(durable)) == (0, 5, 5)
+    assert (volume.calls, len(folders), len(durable)) == (0, 5, 5)
 
     await together(maildir, *PEOPLE[:3])
-    assert (volume.calls, len(synced), len(durable)) == (syncs, 5, 5)
+    assert (volume.calls, len(folders), len(durable)) == ((2, 5, 5) if way is Way.VOLUME else (0, 6, 5))
 
 
 async def test_a_volume_is_opened_before_the_first_file_is_written(maildir: Maildir, monkeypatch: pytest.MonkeyPatch):
@@ -423,7 +439,7 @@ def test_what_is_synced_in_another_way_is_no_group_of_theirs(maildir: Maildir, t
     commit = maildir.groups.commit
     assert Groups.of(root, commit) is maildir.groups
 
-    assert Groups.of(root, Commit(not commit.as_a_whole, commit.ordered)) is not maildir.groups
+    assert Groups.of(root, Commit(Way.VOLUME)) is not maildir.groups
     assert Groups.of(tmp_path / "other", commit) is not maildir.groups
 
 

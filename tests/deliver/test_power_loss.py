@@ -20,8 +20,8 @@ import pytest
 from mailport.deliver import disk
 from mailport.deliver.destination import Receipt
 from mailport.deliver.maildir import SMALL, Maildir
-from mailport.deliver.message_file import MARK, NOWHERE, MessageFile
-from mailport.deliver.sync import Commit
+from mailport.deliver.message_file import MARK, MessageFile
+from mailport.deliver.sync import Commit, Way
 from tests.deliver.conftest import Open, deliver
 from tests.disks import disk_on_a_file, mounted_file, needs_root
 from tests.tables import table
@@ -74,18 +74,18 @@ class Disk:
 
     def before_each_sync(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Copy the disk when the names are given, and somebody else has synced a file of the same file system."""
-        syncfs = disk.syncfs
+        sync_folder = disk.sync_folder
 
-        def copy_first(fd: int) -> None:
+        def copy_first(folder: bytes) -> None:
             if len(self.copies) < CUTS:
                 with self.quiet, (self.mail / "somebody-else's").open("wb") as file:
                     file.write(b"x")
                     file.flush()
                     os.fsync(file.fileno())
                     self.copy()
-            syncfs(fd)
+            sync_folder(folder)
 
-        monkeypatch.setattr(disk, "syncfs", copy_first)
+        monkeypatch.setattr(disk, "sync_folder", copy_first)
 
     def looked_at(self) -> Iterator[tuple[set[str], set[str]]]:
         """Yield for each copy what was promised by then, and what is there; fail where one in `new` is torn."""
@@ -132,25 +132,17 @@ async def some_mail(maildir: Maildir) -> None:
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
 @pytest.mark.parametrize(
-    "as_a_whole, keeps_order",
-    table(
-        {
-            "a volume of its own, one sync": (True, True),
-            "a volume of its own, two syncs": (True, False),
-            "each folder": (False, True),
-            "each file and each folder": (False, False),
-        }
-    ),
+    "way",
+    table({"its journal": (Way.JOURNAL,), "all of it": (Way.VOLUME,), "each file and folder": (Way.FILE,)}),
 )
 async def test_what_got_its_250_survives_a_power_cut(
-    open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, as_a_whole: bool, keeps_order: bool
+    open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, way: Way
 ):
     """Whenever the power goes, each message that was promised is there, and none in `new` is torn."""
     with own_disk(tmp_path, kind) as own:
         maildir = open_maildir(own.mail)
-        commit = maildir.groups.commit
-        assert commit == Commit(as_a_whole=True, ordered=own.mail.stat().st_dev)
-        maildir.groups.commit = Commit(as_a_whole, commit.ordered if keeps_order else NOWHERE)
+        assert maildir.groups.commit == Commit(Way.JOURNAL, own.mail.stat().st_dev)
+        maildir.groups.commit = maildir.groups.commit._replace(way=way)
         own.after_each_group(maildir, monkeypatch)
         await some_mail(maildir)
         await maildir.close()
@@ -166,7 +158,7 @@ async def test_the_power_cut_is_one(open_maildir: Open, tmp_path: Path, monkeypa
     with own_disk(tmp_path, "ext4") as own:
         maildir = open_maildir(own.mail)
         await deliver(maildir, *PEOPLE, content=content(random.Random(1)))
-        monkeypatch.setattr(disk, "syncfs", lambda fd: None)
+        monkeypatch.setattr(disk, "sync_folder", lambda folder: None)
         own.after_each_group(maildir, monkeypatch)
         await some_mail(maildir)
         await maildir.close()

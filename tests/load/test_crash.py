@@ -122,7 +122,7 @@ def messages_of(server: Serving, recipient: str) -> set[str]:
     return {whole(path) for path in (server.mail / "example.org" / recipient.partition("@")[0] / "new").glob("*")}
 
 
-@pytest.fixture(params=table({"on the machine's disk": "FileSync", "on a volume of its own": "VolumeSync"}))
+@pytest.fixture(params=table({"on the machine's disk": "FileSync", "on a volume of its own": "JournalSync"}))
 def commit(request: pytest.FixtureRequest, tmp_path: Path) -> Generator[tuple[str, Path]]:
     """How the disk is made to hold mail, and a folder where that is so."""
     if request.param == "FileSync":

@@ -1,4 +1,4 @@
-"""What is known of the file system below a folder: whether it may be synced as a whole, and whether it keeps order."""
+"""What is known of the file system below a folder: whether it keeps order, and whether it may be synced as a whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mailport.deliver import disk
-from mailport.deliver.message_file import NOWHERE
 
 # Those of which it is known that syncfs keeps the promise. FUSE's, say, returns without having asked its server.
 KNOWN = frozenset(("btrfs", "ext4", "xfs"))
@@ -68,24 +67,33 @@ def why_not_as_a_whole(folder: Path, others: Iterable[Path], release: str | None
     return ""
 
 
-def ordered_device(folder: Path, release: str | None = None) -> int:
-    """Return the device (st_dev) of a folder's file system where that keeps octets and names in order, else NOWHERE.
+def why_not_in_order(folder: Path, release: str | None = None) -> str:
+    """Say why the file system of a folder cannot be relied on to keep octets and names in order; empty where it can.
 
     In order: a file that is written out and then renamed is never found under the new name without its octets, whenever
-    the machine crashes; what makes the name durable has made the octets durable. XFS and ext4 do so: that a file has
-    these octets is noted in the journal when they have been written, before the rename. Not btrfs, which notes it
-    later, nor ext4 without a journal or with fast commits.
+    the machine crashes; and what makes one name durable makes durable all that was done before. XFS and ext4 do so:
+    that a file has these octets is noted in the journal when they have been written, before the rename, and the
+    journal is written in that order. Not btrfs, which notes it later, nor ext4 without a journal or with fast commits.
     """
-    if not disk.has_write_out or not _new_enough(release if release is not None else os.uname().release):
-        return NOWHERE
+    if not disk.has_write_out:
+        return "this host has no sync_file_range"
+    release = release if release is not None else os.uname().release
+    if not _new_enough(release):
+        return f"sync_file_range of Linux {release} does not report errors"
     try:
         mount = mount_of(_nearest(folder))
-        if mount.kind == "xfs" or (mount.kind == "ext4" and _journals_in_order(mount.file_system)):
-            major, _, minor = mount.file_system.partition(":")
-            return os.makedev(int(major), int(minor))
-    except OSError:  # what cannot be told is not relied on
-        pass
-    return NOWHERE
+        if mount.kind == "xfs":
+            return ""
+        if mount.kind == "ext4":
+            return "" if _journals_in_order(mount.file_system) else "its ext4 has no journal that keeps order"
+    except OSError as error:
+        return f"its file system cannot be told: {error}"
+    return f"its file system is {mount.kind}"
+
+
+def device_of(folder: Path) -> int:
+    """Return the device (st_dev) of a folder, which may be made one day. Raises OSError."""
+    return _nearest(folder).stat().st_dev
 
 
 def _journals_in_order(device: str) -> bool:

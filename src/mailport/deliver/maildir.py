@@ -21,12 +21,11 @@ from mailport.authentication.result import Disposition
 from mailport.contract import model
 from mailport.deliver.delivery import Delivery
 from mailport.deliver.destination import Outcome, Receipt, Refused, Unavailable
-from mailport.deliver.file_system import ordered_device, why_not_as_a_whole
 from mailport.deliver.groups import Groups
 from mailport.deliver.mailbox import Mailboxes, NameTooLong
 from mailport.deliver.mailbox_usage import MailboxUsage
 from mailport.deliver.message_file import MessageFile
-from mailport.deliver.sync import Commit
+from mailport.deliver.sync import Commit, Way
 from mailport.message.envelope import Envelope
 from mailport.message.message import Message
 from mailport.process.threads import NoThread, Threads
@@ -56,12 +55,10 @@ class Maildir:
         self.mailboxes = Mailboxes(settings, mail_root)
         self.threads = Threads(FEW_THREADS, MOST_THREADS, "maildir")
         self._usage = usage if settings.claim_name is None else None
-        self.why_file_sync = "maildir.commit says so"  # empty: the volume is synced as a whole
-        commit = Commit()
+        commit, self.why_commit = Commit(Way.FILE), "maildir.commit says so"
         if settings.commit is model.MaildirCommit.AUTO:
             others = (Path("/"), scratch or Path(tempfile.gettempdir()))
-            self.why_file_sync = why_not_as_a_whole(self.mailboxes.root, others)
-            commit = Commit(not self.why_file_sync, ordered_device(self.mailboxes.root))
+            commit, self.why_commit = Commit.quickest(self.mailboxes.root, others)
         self.groups = Groups.of(self.mailboxes.root, commit)
         self._check_threads = Threads(1, 1, "maildir check")
         self._checking: asyncio.Future[None] | None = None  # the last look at the volume, which may hang
@@ -69,7 +66,7 @@ class Maildir:
     @property
     def commit(self) -> str:
         """How the disk is made to hold mail, for the log and for /status."""
-        return "FileSync" if self.why_file_sync else "VolumeSync"
+        return self.groups.commit.way
 
     async def verify(self, recipient: Address, envelope: Envelope) -> None:
         """Look whether there is a mailbox, or can be one."""

@@ -1,54 +1,59 @@
-"""Two ways to make files and folders survive a crash of the machine. All of it is for threads.
+"""Three ways to make files and folders survive a crash of the machine. All of it is for threads.
 
-FileSync syncs each file and each folder, as any file system knows. VolumeSync syncs the file system as a whole, which
-for a group of small messages costs a fraction of that, where nothing else is on it (file_system.py).
+A name in `new` must never be durable before the octets of its file, and for a 250 both must be. Any file system is
+told so by FileSync: a sync of each file, the renames, a sync of each folder. The other two cost a group of small
+messages a fraction of that, where something is known of the file system (file_system.py):
 
-A name in `new` must never be durable before the octets of its file. Where the file system itself keeps that order, no
-way syncs the files: these are written out and renamed, and then the sync of the names is that of the octets too.
+- JournalSync, where it keeps octets and names in order: the files are written out and renamed, and one sync of the
+  journal makes all of it durable.
+- VolumeSync, where nothing else is on it: the whole of it is synced when the files are written, and again when they
+  are renamed.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from mailport.deliver import disk
 from mailport.deliver.delivery import Delivery
+from mailport.deliver.file_system import device_of, why_not_as_a_whole, why_not_in_order
 from mailport.deliver.message_file import NOWHERE, MessageFile
 from mailport.process.threads import Helpers
+
+
+class Way(StrEnum):
+    """How groups are made durable, as the log and /status have it."""
+
+    JOURNAL = "JournalSync"
+    VOLUME = "VolumeSync"
+    FILE = "FileSync"
 
 
 class Sync(Protocol):
     """What makes one group of deliveries durable. A delivery that is not has its error afterwards."""
 
     def files(self, deliveries: Sequence[Delivery]) -> None:
-        """Make durable what has been written, and close it."""
+        """Do what comes between the last write and the first rename, and close the files."""
 
     def folders(self, deliveries: Sequence[Delivery]) -> None:
-        """Make durable the names in `new`."""
+        """Do what comes behind the last rename."""
 
 
 class FileSync:
     """Each file and each folder by itself, some side by side: the disk then flushes its cache once for all of these."""
 
-    def __init__(self, helpers: Helpers, ordered: int = NOWHERE) -> None:
-        """`ordered` is the device (st_dev) of the file system that keeps the order, where there is one."""
-        self.ordered = ordered
+    def __init__(self, helpers: Helpers) -> None:
         self._helpers = helpers
 
     def files(self, deliveries: Sequence[Delivery]) -> None:
         """Have all of them written at once, and then wait for each."""
-        if len(deliveries) > 1:
-            for delivery in deliveries:
-                delivery.each(MessageFile.begin_write_out)
-        if are_on(self.ordered, deliveries):
-            for delivery in deliveries:
-                delivery.each(MessageFile.write_out)
-        else:
-            self._helpers.each(lambda delivery: delivery.each(MessageFile.sync), deliveries)
+        _begin_write_out(deliveries)
+        self._helpers.each(lambda delivery: delivery.each(MessageFile.sync), deliveries)
 
     def folders(self, deliveries: Sequence[Delivery]) -> None:
         """Sync each folder once."""
@@ -59,17 +64,31 @@ class FileSync:
         self._helpers.each(lambda folder: _sync_folder(folder, in_folder[folder]), in_folder)
 
 
-def _sync_folder(folder: bytes, deliveries: Sequence[Delivery]) -> None:
-    try:
-        disk.sync_folder(folder)
-    except OSError as error:
+class JournalSync:
+    """The file system's journal, once; file by file where a mailbox is linked or mounted from elsewhere."""
+
+    def __init__(self, device: int, each: FileSync) -> None:
+        """`device` (st_dev) is that of the file system."""
+        self._device = device
+        self._each = each
+
+    def files(self, deliveries: Sequence[Delivery]) -> None:
+        """Have all of them written at once, and wait until the disk has taken them."""
+        if not _are_on(self._device, deliveries):
+            self._each.files(deliveries)
+            return
+        _begin_write_out(deliveries)
         for delivery in deliveries:
-            delivery.fail(error)
+            delivery.each(MessageFile.write_out)
 
-
-def are_on(device: int, deliveries: Sequence[Delivery]) -> bool:
-    """Whether all files are on a device, but for those that have not been made."""
-    return all(file.device in (device, NOWHERE) for delivery in deliveries for file in delivery.files)
+    def folders(self, deliveries: Sequence[Delivery]) -> None:
+        """Sync the folder that was changed last: the journal holds all that was done before."""
+        shown = [delivery for delivery in deliveries if delivery.folders()]
+        if _are_on(self._device, deliveries) and shown:
+            with suppress(OSError):  # it may be that one folder's; each says for itself
+                disk.sync_folder(shown[-1].files[-1].new)
+                return
+        self._each.folders(deliveries)
 
 
 class VolumeSync:
@@ -82,7 +101,7 @@ class VolumeSync:
 
     def files(self, deliveries: Sequence[Delivery]) -> None:
         """Sync them all at once; each by itself where one lies elsewhere, as a mailbox may be mounted or linked."""
-        if self._each.ordered != self._device and are_on(self._device, deliveries):
+        if _are_on(self._device, deliveries):
             for delivery in deliveries:
                 delivery.each(MessageFile.close)
             self._sync(deliveries)
@@ -91,7 +110,7 @@ class VolumeSync:
 
     def folders(self, deliveries: Sequence[Delivery]) -> None:
         """Sync them all at once, likewise."""
-        if are_on(self._device, deliveries):
+        if _are_on(self._device, deliveries):
             self._sync(deliveries)
         else:
             self._each.folders(deliveries)
@@ -107,17 +126,32 @@ class VolumeSync:
 class Commit(NamedTuple):
     """How the groups of a claim are made durable."""
 
-    as_a_whole: bool = False  # its file system is synced, and not each file
-    ordered: int = NOWHERE  # the device of its file system (st_dev), where that makes changes durable in their order
+    way: Way
+    device: int = NOWHERE  # st_dev of the file system whose journal is synced
+
+    @classmethod
+    def quickest(cls, folder: Path, others: Iterable[Path]) -> tuple[Commit, str]:
+        """Return the quickest way that is known to keep the promise in a folder, and why it is none of the others.
+
+        `others` are folders that must not wait for a sync of the whole file system.
+        """
+        if not (why_not_journal := why_not_in_order(folder)):
+            return cls(Way.JOURNAL, device_of(folder)), ""
+        if not (why_not_volume := why_not_as_a_whole(folder, others)):
+            return cls(Way.VOLUME), why_not_journal
+        return cls(Way.FILE), "; ".join(dict.fromkeys((why_not_journal, why_not_volume)))
 
     @contextmanager
     def begin(self, folder: Path, helpers: Helpers) -> Iterator[Sync]:
         """For the time from before the first file of a group is written until behind the last step. Raises OSError.
 
-        Where the claim's folder is not there yet, each file is synced.
+        `folder` is the claim's. Where it is not there yet, and so cannot be opened, each file is synced.
         """
-        each = FileSync(helpers, self.ordered)
-        if not self.as_a_whole:
+        each = FileSync(helpers)
+        if self.way is Way.JOURNAL:
+            yield JournalSync(self.device, each)
+            return
+        if self.way is Way.FILE:
             yield each
             return
         try:
@@ -130,3 +164,22 @@ class Commit(NamedTuple):
         finally:
             with suppress(OSError):
                 os.close(fd)
+
+
+def _begin_write_out(deliveries: Sequence[Delivery]) -> None:
+    if len(deliveries) > 1:
+        for delivery in deliveries:
+            delivery.each(MessageFile.begin_write_out)
+
+
+def _are_on(device: int, deliveries: Sequence[Delivery]) -> bool:
+    """Whether all files are on a device, but for those that have not been made."""
+    return all(file.device in (device, NOWHERE) for delivery in deliveries for file in delivery.files)
+
+
+def _sync_folder(folder: bytes, deliveries: Sequence[Delivery]) -> None:
+    try:
+        disk.sync_folder(folder)
+    except OSError as error:
+        for delivery in deliveries:
+            delivery.fail(error)

@@ -95,7 +95,7 @@ class Reloader:
         known = {id(route.destination) for route in before.routes} if before is not None else set()
         for route in config.routes:
             if isinstance(route.destination, Maildir) and id(route.destination) not in known:
-                how, why = route.destination.commit, route.destination.why_file_sync
+                how, why = route.destination.commit, route.destination.why_commit
                 self._log.info("commit of mailboxes", route=route.name, commit=how, reason=why or None)
         for warning in config.warnings:
             self._log.warning(warning)

@@ -61,10 +61,9 @@ class Maildir(Model):
     """Delimiter of a subaddress (RFC 5233): with `+`, anna+shop@ is anna's mailbox. "" keeps the whole local part."""
 
     commit: MaildirCommit = MaildirCommit.AUTO
-    """How the disk is made to hold mail before its 250. `Auto`: the claim's whole file system is synced for a group of
-    messages, where it is one of its own: ext4, xfs or btrfs on a device that holds neither the root nor scratch; else
-    each folder, and each file unless the file system keeps octets and names in order. `FileSync`: each file and each
-    folder."""
+    """How the disk is made to hold mail before its 250. `Auto`: for a group of messages together, the journal of ext4
+    or xfs is synced, or the claim's whole file system, where it is one of its own; else each file and each folder, as
+    with `FileSync`."""
 
     quarantine_folder: FolderName = "Junk"
     """Maildir++ folder below the mailbox for quarantined mail (`spec.checks.dmarc.mode`), made also under
