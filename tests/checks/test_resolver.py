@@ -28,7 +28,7 @@ ZONE = {
     "octets.example": [("TXT", b'\x00\xff"\\')],
     "long.example": [("TXT", LONG), ("TRUNCATED", None)],
     "many.example": [("A", f"192.0.{n // 250}.{n % 250 + 1}") for n in range(500)],
-    "thousands.example": [("A", f"10.{n // 250}.1.{n % 250 + 1}") for n in range(4000)],
+    "more.example": [("A", f"10.{n // 250}.1.{n % 250 + 1}") for n in range(600)],
     "alias.example": [("CNAME", "a.example")],
     "far.example": [("CNAME", "alias.example")],
     "dangling.example": [("CNAME", "gone.example")],
@@ -89,7 +89,7 @@ def addresses(*texts: str) -> tuple:
                 A,
                 Answer(Status.NOERROR, addresses(*(f"192.0.{n // 250}.{n % 250 + 1}" for n in range(500)))),
             ),
-            "thousands of addresses, which nobody needs": ("thousands.example", A, Answer(Status.SERVFAIL)),
+            "more addresses than anybody needs": ("more.example", A, Answer(Status.SERVFAIL)),
             "a name with any characters": (
                 "foo:bar/b az.example",
                 A,
