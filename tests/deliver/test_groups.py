@@ -260,26 +260,26 @@ async def test_what_cannot_be_written_out_is_its_own(maildir: Maildir, tmp_path:
 
 
 @pytest.mark.parametrize(
-    "broken, taken",
+    "error, broken, taken",
     table(
         {
-            "the last one's folder": ("user4", [True, True, True, True, False]),
-            "another's, which needs no sync": ("user1", [True] * 5),
-            "the disk": ("", [False] * 5),
+            "the last one's folder is gone": (FileNotFoundError(2, "gone"), "user4", [True, True, True, True, False]),
+            "another's is, which needs no sync": (FileNotFoundError(2, "gone"), "user1", [True] * 5),
+            "the disk fails, and would say so once": (OSError(5, "Input/output error"), "user4", [False] * 5),
         }
     ),
 )
 async def test_a_journal_that_cannot_be_synced(
-    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, taken: list[bool]
+    maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, broken: str, taken: list[bool]
 ):
-    """Then each folder speaks for itself. Who has no 250 has nothing left."""
+    """Where a mailbox was removed, the others have theirs; a failure of the disk is everybody's. Nothing is left."""
     await deliver(maildir, *PEOPLE)
     before, whole = files(tmp_path), disk.sync_folder
     use_journal(maildir)
 
     def failing(folder: bytes) -> None:
         if broken in str(folder):
-            raise OSError(5, "Input/output error")
+            raise error
         whole(folder)
 
     monkeypatch.setattr(disk, "sync_folder", failing)

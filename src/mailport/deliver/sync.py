@@ -84,11 +84,16 @@ class JournalSync:
     def folders(self, deliveries: Sequence[Delivery]) -> None:
         """Sync the folder that was changed last: the journal holds all that was done before."""
         shown = [delivery for delivery in deliveries if delivery.folders()]
-        if _are_on(self._device, deliveries) and shown:
-            with suppress(OSError):  # it may be that one folder's; each says for itself
-                disk.sync_folder(shown[-1].files[-1].new)
-                return
-        self._each.folders(deliveries)
+        if not shown or not _are_on(self._device, deliveries):
+            self._each.folders(deliveries)
+            return
+        try:
+            disk.sync_folder(shown[-1].files[-1].new)
+        except FileNotFoundError:  # somebody removed that mailbox, and nothing has been synced
+            self._each.folders(deliveries)
+        except OSError as error:  # of all of them: a second sync may succeed, as the kernel reports a failure once
+            for delivery in deliveries:
+                delivery.fail(error)
 
 
 class VolumeSync:
