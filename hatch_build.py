@@ -1,9 +1,11 @@
-"""What hatchling does beside packing the wheel: the modules that every message passes are compiled, where that can be.
+"""What hatchling does beside packing the wheel: what every message passes is compiled, where that can be.
+
+That is the modules of Python that pyproject.toml names, and the steps of files in C (deliver/file_steps.py).
 
 It takes mypyc and a C compiler. Without them, and in an editable install, there is the source alone, which does the
 same with more CPU. MAILPORT_COMPILE=0 compiles nothing; with =1 a build fails that cannot compile.
 
-Why, and what it brings: docs/decisions/2026-11-29-compiled.md.
+Why, and what it brings: docs/decisions/2026-11-29-compiled.md and 2026-11-30-file-steps.md.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
             return
         self._built = Path(tempfile.mkdtemp(prefix="mailport-"))
         _compile([f"src/mailport/{module}.py" for module in self.config["modules"]], self._built)
-        for library in self._built.rglob(f"*{sysconfig.get_config_var('EXT_SUFFIX')}"):
+        for library in self._built.rglob("*.so*"):
             build_data["force_include"][str(library)] = str(library.relative_to(self._built))
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
@@ -57,17 +59,20 @@ class CustomBuildHook(BuildHookInterface[Any]):
 def _compile(sources: list[str], target: Path) -> None:
     """Make a library of all the modules, and a small one of each that stands for it, below `target`."""
     from mypyc.build import mypycify  # noqa: PLC0415 - it is not everywhere
-    from setuptools import Distribution  # noqa: PLC0415
+    from setuptools import Distribution, Extension  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory(prefix="mailport-") as folder:
         # Most of the time is CPython's own, whose functions are called: more than -O1 takes long and brings nothing
         extensions = mypycify(
             [*_MYPY, *sources], opt_level="1", debug_level="0", target_dir=folder, group_name="mailport"
         )
+        extensions.append(Extension("mailport.deliver.file_steps_c", ["src/mailport/deliver/file_steps.c"]))
         command = Distribution({"name": "mailport", "ext_modules": extensions}).get_command_obj("build_ext")
         command.build_lib, command.build_temp, command.parallel = str(target), folder, os.cpu_count()
         command.ensure_finalized()
         command.run()
+    for library in target.rglob("file_steps_c.*"):  # it is no module, and so has no name of one
+        library.rename(library.with_name("file_steps.so.1"))
 
 
 def _asked_for() -> str:

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 all=${XDG_CACHE_HOME:-$HOME/.cache}/mailport/compiled
 python=.venv/bin/python
-key=$({ cat hatch_build.py pyproject.toml requirements/dev.txt && find src -name '*.py' | LC_ALL=C sort | xargs cat &&
+key=$({ cat hatch_build.py pyproject.toml requirements/dev.txt && find src -name '*.py' -o -name '*.c' | LC_ALL=C sort | xargs cat &&
   "$python" -VV; } | cksum | tr ' ' -)
 
 mkdir -p "$all"

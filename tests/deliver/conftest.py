@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest_asyncio
 
 from mailport.address.mail_address import Address
 from mailport.contract import model
+from mailport.deliver import file_steps
 from mailport.deliver.destination import Destination, Outcome
 from mailport.deliver.maildir import Maildir
 from mailport.message.content import Space
@@ -43,6 +45,26 @@ async def open_maildir(tmp_path: Path) -> AsyncGenerator[Open]:
 def maildir(open_maildir: Open) -> Maildir:
     """A destination with the defaults."""
     return open_maildir()
+
+
+@pytest.fixture(scope="session")
+def compiled_steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library of file_steps.c, as a wheel has it."""
+    library = tmp_path_factory.mktemp("compiled") / "file_steps.so"
+    strict = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    source = Path(file_steps.__file__).with_suffix(".c")
+    subprocess.run(["cc", *strict, "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
+
+
+@pytest.fixture(params=["in Python", "in C"])
+def each_way_of_steps(
+    request: pytest.FixtureRequest, compiled_steps: Path, monkeypatch: pytest.MonkeyPatch
+) -> file_steps.Steps:
+    """Have the steps of files taken in Python, and in another test by the compiled library."""
+    steps: file_steps.Steps = file_steps.InC(compiled_steps) if request.param == "in C" else file_steps.InPython()
+    monkeypatch.setattr(file_steps, "STEPS", steps)
+    return steps
 
 
 async def verify(destination: Destination, recipient: str) -> None:

@@ -17,10 +17,13 @@ DELIVER = """
 import asyncio, os, sys
 from pathlib import Path
 from mailport.contract import model
+from mailport.deliver import file_steps
 from mailport.deliver.maildir import Maildir
 from tests.deliver.conftest import deliver
 
-async def main(commit, mail_root, *recipients):
+async def main(library, commit, mail_root, *recipients):
+    if library:
+        file_steps.STEPS = file_steps.InC(Path(library))
     maildir = Maildir(model.Maildir(commit=model.MaildirCommit(commit)), Path(mail_root))
     for _ in range(2):
         await deliver(maildir, *recipients)
@@ -34,10 +37,13 @@ DELIVER_TOGETHER = """
 import asyncio, os, sys, threading
 from pathlib import Path
 from mailport.contract import model
+from mailport.deliver import file_steps
 from mailport.deliver.maildir import Maildir
 from tests.deliver.conftest import deliver
 
-async def main(commit, mail_root, *recipients):
+async def main(library, commit, mail_root, *recipients):
+    if library:
+        file_steps.STEPS = file_steps.InC(Path(library))
     maildir = Maildir(model.Maildir(commit=model.MaildirCommit(commit)), Path(mail_root))
     await deliver(maildir, *sorted(set(recipients)))
     os.write(1, b"250 ")
@@ -68,14 +74,21 @@ def _name(called: str, arguments: str) -> str:
     return "wait" if "SYNC_FILE_RANGE_WAIT_AFTER" in arguments else "begin"
 
 
-def calls(tmp_path: Path, *recipients: str, script: str = DELIVER, commit: str = "FileSync") -> list[str]:
+def calls(
+    tmp_path: Path,
+    *recipients: str,
+    script: str = DELIVER,
+    commit: str = "FileSync",
+    library: Path | str = "",
+) -> list[str]:
     """Deliver a message twice under strace. Return what was done, in the order of its completion, one line a call.
 
-    Paths are relative to tmp_path; `250` is what the listener would say; `begin` and `wait` are sync_file_range.
+    Steps of files are taken in C where a `library` is given. Paths are relative to tmp_path; `250` is what the listener
+    would say; `begin` and `wait` are sync_file_range.
     """
     log = tmp_path / "strace"
     strace = [shutil.which("strace") or "strace", "-f", "-y", "-s", "4096", "-e", f"trace={CALLS}", "-o", log]
-    python = [sys.executable, "-c", script, commit, tmp_path / "mail", *recipients]
+    python = [sys.executable, "-c", script, library, commit, tmp_path / "mail", *recipients]
     subprocess.run([*strace, *python], check=True, capture_output=True, cwd=Path(__file__).parent.parent.parent)
 
     text = log.read_text()
@@ -146,13 +159,16 @@ def test_no_file_is_shown_before_all_are_durable(tmp_path: Path):
     ]
 
 
+in_c = pytest.mark.parametrize("in_c", table({"in Python": (False,), "in C": (True,)}))
+
 WRITTEN, SHOWN = ["write"] * 5 + ["begin"] * 5, ["rename"] * 5
 TOGETHER = ("anna@example.org", "bert@example.org", "anna@example.org", "bert@example.org", "anna@example.org")
 
 
-def test_a_group_is_made_durable_together(tmp_path: Path):
+@in_c
+def test_a_group_is_made_durable_together(tmp_path: Path, compiled_steps: Path, in_c: bool):
     """All are written before one is waited for, all are durable before one is shown; each folder is synced once."""
-    done = calls(tmp_path, *TOGETHER, script=DELIVER_TOGETHER)
+    done = calls(tmp_path, *TOGETHER, script=DELIVER_TOGETHER, library=compiled_steps if in_c else "")
     together = done[done.index("250") + 1 :]
     kinds = [call.split()[0] for call in together]
 
@@ -169,6 +185,7 @@ IN_ORDER = [*WRITTEN, *["wait"] * 5, *SHOWN, "fsync"]
 
 @needs_root
 @pytest.mark.slow
+@in_c
 @pytest.mark.parametrize(
     "kind, how",
     table(
@@ -182,10 +199,11 @@ IN_ORDER = [*WRITTEN, *["wait"] * 5, *SHOWN, "fsync"]
         }
     ),
 )
-def test_a_group_on_a_volume_of_its_own(tmp_path: Path, kind: str, how: list[str]):
+def test_a_group_on_a_volume_of_its_own(tmp_path: Path, compiled_steps: Path, kind: str, how: list[str], in_c: bool):
     """The files are written out, shown, and the folder that was changed last is synced."""
+    library = compiled_steps if in_c else ""
     with disk_on_a_file(tmp_path / "mail", kind):
-        done = calls(tmp_path, *TOGETHER, script=DELIVER_TOGETHER, commit="Auto")
+        done = calls(tmp_path, *TOGETHER, script=DELIVER_TOGETHER, commit="Auto", library=library)
     together = done[done.index("250") + 1 :]
 
     assert [call.split()[0] for call in together] == [*how, *["250"] * 5]

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -244,15 +244,15 @@ def use_journal(maildir: Maildir) -> None:
 async def test_what_cannot_be_written_out_is_its_own(maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The disk does not take the octets of one, and the others are there."""
     await deliver(maildir, *PEOPLE)
-    before, write_out = files(tmp_path), MessageFile.write_out
+    before, write_out = files(tmp_path), disk.write_out
     use_journal(maildir)
 
-    def fails(file: MessageFile) -> None:
-        if b"user1" in file.path:
+    def fails(fd: int) -> None:
+        if "user1" in Path(f"/proc/self/fd/{fd}").readlink().parts:
             raise OSError(5, "Input/output error")
-        write_out(file)
+        write_out(fd)
 
-    monkeypatch.setattr(MessageFile, "write_out", fails)
+    monkeypatch.setattr(disk, "write_out", fails)
     outcomes = await together(maildir, *PEOPLE)
 
     assert [isinstance(outcome, Receipt) for outcome in outcomes] == [True, False, True, True, True]
@@ -298,14 +298,14 @@ async def test_a_mailbox_that_lies_elsewhere_is_synced_there(
     volume = _ADisk(monkeypatch, maildir)
     if way is Way.JOURNAL:
         use_journal(maildir)
-    opened, durable, each, folders, whole = MessageFile._open, [], MessageFile.sync, [], disk.sync_folder
+    create, durable, each, folders, whole = groups.create, [], MessageFile.sync, [], disk.sync_folder
 
-    def elsewhere(file: MessageFile) -> None:
-        opened(file)
-        if b"user3" in file.path:
-            file.device += 1
+    def elsewhere(made: Sequence[MessageFile]) -> None:
+        create(made)
+        for file in made:
+            file.device += b"user3" in file.path
 
-    monkeypatch.setattr(MessageFile, "_open", elsewhere)
+    monkeypatch.setattr(groups, "create", elsewhere)
     monkeypatch.setattr(MessageFile, "sync", lambda file: (durable.append(file), each(file)))
     monkeypatch.setattr(disk, "sync_folder", lambda folder: (folders.append(folder), whole(folder)))
     await together(maildir, *PEOPLE)
@@ -320,21 +320,21 @@ async def test_a_volume_is_opened_before_the_first_file_is_written(maildir: Mail
     await deliver(maildir, *PEOPLE)
     _ADisk(monkeypatch, maildir)
     done = []
-    make, write = VolumeSync.__init__, MessageFile.write
+    make, create = VolumeSync.__init__, groups.create
 
     def opened(volume: VolumeSync, *args: Any) -> None:
         done.append("open")
         make(volume, *args)
 
-    def written(file: MessageFile, chunks: Any) -> None:
+    def written(made: Sequence[MessageFile]) -> None:
         done.append("write")
-        write(file, chunks)
+        create(made)
 
     monkeypatch.setattr(sync.VolumeSync, "__init__", opened)
-    monkeypatch.setattr(MessageFile, "write", written)
+    monkeypatch.setattr(groups, "create", written)
     await together(maildir, *PEOPLE)
 
-    assert done == ["open", *["write"] * 5]
+    assert done == ["open", "write"]
 
 
 @pytest.mark.both_loops

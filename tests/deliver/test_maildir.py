@@ -7,7 +7,7 @@ import itertools
 import os
 import threading
 import tracemalloc
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from mailport.address.mail_address import Address
-from mailport.deliver import disk, message_file
+from mailport.deliver import disk, groups, message_file
 from mailport.deliver.destination import Receipt, Unavailable
 from mailport.deliver.maildir import MOST_THREADS, Maildir
-from mailport.deliver.message_file import MessageFile
+from mailport.deliver.message_file import MessageFile, show
 from mailport.message.content import MEMORY_OF_ONE, Content, Space
 from mailport.message.message import Message
 from mailport.process.threads import STALL_SECONDS
@@ -85,7 +85,7 @@ async def test_line_ends_may_be_cut_anywhere(maildir: Maildir, tmp_path: Path, m
         places = [0, *(place for place, cut in enumerate(cuts, start=1) if cut), len(content)]
         file = MessageFile(maildir.mailboxes, maildir.mailboxes.path(anna), anna)
         file.write_durably([content[start:end] for start, end in itertools.pairwise(places)])
-        file.move()
+        show([file])
 
     assert len(files(tmp_path)) == 2 ** (len(content) - 1)
     assert {path.read_bytes() for path in files(tmp_path)} == {b"a\n\nb\n"}
@@ -249,12 +249,12 @@ async def test_a_content_that_cannot_be_read_is_not_delivered(maildir: Maildir, 
 async def test_a_fault_of_ours_leaves_nothing(maildir: Maildir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What is no error of the disk goes up as it is, and takes the message back all the same."""
 
-    def broken(self: MessageFile) -> None:
-        raise RuntimeError(self.path)
+    def broken(files: Sequence[MessageFile]) -> None:
+        raise RuntimeError(len(files))
 
     await deliver(maildir, ANNA)
     before = files(tmp_path)
-    monkeypatch.setattr(MessageFile, "move", broken)
+    monkeypatch.setattr(groups, "show", broken)
 
     with pytest.raises(RuntimeError):
         await deliver(maildir, ANNA)
@@ -391,10 +391,10 @@ async def test_one_that_waits_for_a_thread_is_never_begun(
 ):
     """Behind a volume that hangs, deliveries pile up and are given up; when it goes on, none of them is written."""
     begun, shown = [], []
-    make, move = MessageFile._open, MessageFile.move
+    prepare = MessageFile.prepare
     async with hanging(maildir, monkeypatch, os, "write") as (gate, whole):
-        monkeypatch.setattr(MessageFile, "_open", lambda file: (begun.append(file), make(file)))
-        monkeypatch.setattr(MessageFile, "move", lambda file: (shown.append(file), move(file)))
+        monkeypatch.setattr(MessageFile, "prepare", lambda file, octets: (begun.append(file), prepare(file, octets)))
+        monkeypatch.setattr(groups, "show", lambda files: (shown.extend(files), show(files)))
         delivering = [asyncio.create_task(maildir.deliver(whole, RECIPIENTS))]
         await gate.wait()
         for _ in range(20):
@@ -447,15 +447,15 @@ async def test_the_event_loop_turns_while_disks_are_slow(maildir: Maildir, monke
 async def test_a_hung_claim_holds_up_no_other(open_maildir: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Each destination has threads of its own, and scratch has others."""
     other = open_maildir(claimName="other")
-    write = MessageFile.write
+    prepare = MessageFile.prepare
     opened = threading.Event()
 
-    def hang(self: MessageFile, chunks: Any) -> None:
+    def hang(self: MessageFile, octets: bytes) -> None:
         if b"/default/" in self._mailbox:
             assert opened.wait(30)
-        write(self, chunks)
+        prepare(self, octets)
 
-    monkeypatch.setattr(MessageFile, "write", hang)
+    monkeypatch.setattr(MessageFile, "prepare", hang)
     hung = open_maildir()
     async with held(LARGE) as whole:
         delivering = [asyncio.create_task(hung.deliver(whole, RECIPIENTS)) for _ in range(10)]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mailport.deliver import disk
+from mailport.deliver import disk, file_steps
 from mailport.deliver.destination import Receipt
 from mailport.deliver.maildir import SMALL, Maildir
 from mailport.deliver.message_file import MARK, MessageFile
@@ -29,7 +29,7 @@ from tests.tables import table
 PEOPLE = ("anna@example.org", "bert@example.org", "carl@example.org")
 CUTS = 10  # at most, of a test; and at least a few
 
-pytestmark = [needs_root, pytest.mark.slow]
+pytestmark = [needs_root, pytest.mark.slow, pytest.mark.usefixtures("each_way_of_steps")]
 
 
 class Torn(Exception):  # noqa: N818 - what it is
@@ -177,8 +177,8 @@ async def test_no_name_comes_before_its_octets(
     the rename is not: then it is torn.
     """
     if not written_out:
-        monkeypatch.setattr(MessageFile, "begin_write_out", lambda file: None)
-        monkeypatch.setattr(MessageFile, "write_out", MessageFile.close)
+        monkeypatch.setattr(file_steps.STEPS, "begin_write_out", lambda files: None)
+        monkeypatch.setattr(file_steps.STEPS, "write_out", lambda files: None)
     shown_before_its_time = torn = 0
     with own_disk(tmp_path, kind) as own:
         maildir = open_maildir(own.mail)

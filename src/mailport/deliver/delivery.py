@@ -8,6 +8,8 @@ from threading import Lock
 from mailport.deliver.message_file import MessageFile
 from mailport.message.message import Message
 
+AT_ONCE = 64 * 1024  # octets of a file that is written in one step with the others of its group, whole
+
 
 class Delivery:
     """A message and a file for each of its recipients: they arrive together, or none does.
@@ -24,19 +26,25 @@ class Delivery:
         self._message: Message | None = message  # None once nobody waits for it
         self._lock = Lock()  # what is being written is removed behind that
 
-    def write(self) -> None:
-        """Have every file in `tmp`, whole, and not durable yet."""
-        if (message := self._message) is not None:
-            self.each(lambda file: file.write(message.chunks(final=True, mailbox_of=file.recipient)))
+    def prepare(self) -> None:
+        """Have each file ready to be made with others of a group, or, where it is larger, in `tmp` already."""
+        if (message := self._message) is None:
+            return
+        at_once = self.octets <= AT_ONCE * len(self.files)
+
+        def ready(file: MessageFile) -> None:
+            chunks = message.chunks(final=True, mailbox_of=file.recipient)
+            if at_once:
+                file.prepare(b"".join(chunks))
+            else:
+                file.write(chunks)
+
+        self.each(ready)
 
     def write_durably(self) -> None:
         """Have every file in `tmp`, whole, durable, and closed, one after the other."""
         if (message := self._message) is not None:
             self.each(lambda file: file.write_durably(message.chunks(final=True, mailbox_of=file.recipient)))
-
-    def move(self) -> None:
-        """Show every file to who reads the mailbox."""
-        self.each(MessageFile.move)
 
     def each(self, step: Callable[[MessageFile], None]) -> None:
         """Go one step with every file, unless an earlier one has failed or nobody waits any more."""
@@ -59,9 +67,14 @@ class Delivery:
                 self.error = error
                 self._remove()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has not failed, and somebody waits for it."""
+        return self.error is None and self._message is not None
+
     def folders(self) -> set[bytes]:
         """Return the folders in which it has been shown; none where it has failed or been given up."""
-        return {file.new for file in self.files} if self.error is None and self._message is not None else set()
+        return {file.new for file in self.files} if self.goes_on else set()
 
     def give_up(self) -> None:
         """Begin nothing any more. What waits for a thread, perhaps for long, does not hold the message meanwhile."""
@@ -75,3 +88,16 @@ class Delivery:
     def _remove(self) -> None:
         for file in self.files:
             file.remove()
+
+
+def step(deliveries: Sequence[Delivery], of_files: Callable[[Sequence[MessageFile]], None]) -> None:
+    """Go one step with the files of all deliveries that go on. A delivery fails with the first of its files that does.
+
+    For the thread of a group: nobody else is at these files.
+    """
+    under_way = [delivery for delivery in deliveries if delivery.goes_on]
+    of_files([file for delivery in under_way for file in delivery.files])
+    for delivery in under_way:
+        for file in delivery.files:
+            if file.error is not None:
+                delivery.fail(file.error)

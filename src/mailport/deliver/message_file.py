@@ -6,20 +6,18 @@ import itertools
 import os
 import re
 import socket
-import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from mailport.address.mail_address import Address
-from mailport.deliver.disk import begin_write_out, write_out
+from mailport.deliver import file_steps
+from mailport.deliver.file_steps import File
 from mailport.deliver.mailbox import Mailboxes
 
 MARK = ".mailport"  # ends the names of our files in `tmp`, and of nobody else's
 ABANDONED = 36 * 60 * 60  # seconds without a write after which a file in `tmp` is nobody's: Maildir's own rule
-
-NOWHERE = -1  # no device has this number
 
 _PIECE = 256 * 1024  # octets that are written at a time
 
@@ -40,117 +38,102 @@ def unique_name(nanoseconds: int, number: int) -> str:
     return f"{seconds}.M{rest // 1000}P{PID}Q{number}.{HOST}"
 
 
-class MessageFile:
+class MessageFile(File):
     """A file for one recipient. For one thread at a time."""
 
-    __slots__ = (
-        "_fd",
-        "_mailbox",
-        "_mailboxes",
-        "_name",
-        "_octets",
-        "_octets_as_sent",
-        "device",
-        "new",
-        "path",
-        "recipient",
-    )
+    __slots__ = ("_mailbox", "_mailboxes", "_name", "_octets_as_sent", "new", "recipient")
 
     def __init__(self, mailboxes: Mailboxes, mailbox: bytes, recipient: Address) -> None:
+        super().__init__()
         self.new = os.path.join(mailbox, b"new")
-        self.path = b""  # where it is now; empty while it is nowhere
-        self.device = NOWHERE  # st_dev: on which file system it is
+        self.mode = mailboxes.file_mode
+        self.recipient = recipient
         self._mailboxes = mailboxes
         self._mailbox = mailbox
-        self.recipient = recipient
         self._name = ""
-        self._fd = -1
-        self._octets = 0
         self._octets_as_sent = 0
 
+    def prepare(self, message: bytes) -> None:
+        """Have a mailbox, a name in it, and a message to make it with. Raises OSError."""
+        self._mailboxes.make(self._mailbox)
+        self._name = unique_name(time.time_ns(), next(_numbers))
+        self.path = os.path.join(self._mailbox, b"tmp", os.fsencode(self._name + MARK))
+        self.message = message
+        self._octets_as_sent = len(message)
+
     def write(self, chunks: Iterable[bytes | bytearray]) -> None:
-        """Write the message into `tmp`, with the line ends of the disk."""
-        self._open()
-        # Every CR of a message is followed by its LF, so that this, the quickest way, takes only those out.
+        """Write a large message into `tmp`, piece by piece, and leave it open. Raises OSError."""
+        self.prepare(b"")
+        create([self])
+        if self.error is not None:
+            raise self.error
         waiting = bytearray()
         for chunk in chunks:
             waiting += chunk
             if len(waiting) >= _PIECE:
-                self._write(waiting)
+                self._append(waiting)
                 waiting.clear()
-                begin_write_out(self._fd)  # so that the disk works meanwhile
-        self._write(waiting)
+                file_steps.STEPS.begin_write_out([self])  # so that the disk works meanwhile
+        self._append(waiting)
 
     def write_durably(self, chunks: Iterable[bytes | bytearray]) -> None:
-        """Write the message into `tmp` and sync it."""
+        """Write a large message into `tmp`, and sync it. Raises OSError."""
         self.write(chunks)
         self.sync()
 
-    def begin_write_out(self) -> None:
-        """Begin to write it to the disk, and do not wait."""
-        begin_write_out(self._fd)
-
     def sync(self) -> None:
-        """Make its octets durable, and close it."""
-        os.fdatasync(self._fd)
-        self.close()
+        """Make its octets durable, and close it. Raises OSError."""
+        os.fdatasync(self.fd)
+        file_steps.STEPS.close([self])
+        if self.error is not None:
+            raise self.error
 
-    def write_out(self) -> None:
-        """Have its octets on the disk, to survive what the next commit of the journal does, and close it."""
-        write_out(self._fd)
-        self.close()
+    def aim(self) -> None:
+        """Say where it is to be shown, now that its octets are known.
 
-    def close(self) -> None:
-        """Close it. Raises OSError: on NFS that may be the first to hear that the disk is full."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1  # first: a close that fails has closed all the same
-            os.close(fd)
-
-    def move(self) -> None:
-        """Show it to who reads the mailbox.
-
-        The name's S is its octets on disk, W those with CRLF line ends, as IMAP counts (Maildir++).
+        The name's S is how many it has on disk, W those with CRLF line ends, as IMAP counts (Maildir++).
         """
-        name = f"{self._name},S={self._octets},W={self._octets_as_sent}"
-        target = os.path.join(self.new, os.fsencode(name))
-        os.rename(self.path, target)
-        self.path = target
+        name = f"{self._name},S={self.octets},W={self._octets_as_sent}"
+        self.target = os.path.join(self.new, os.fsencode(name))
 
     def remove(self) -> None:
         """Leave nothing behind, wherever it lies."""
-        with suppress(OSError):
-            self.close()
+        if self.fd >= 0:
+            file_steps.STEPS.close([self])
         with suppress(OSError):  # what cannot be removed from `tmp` is swept one day
             if self.path:
                 os.unlink(self.path)
         self.path = b""
 
-    def _write(self, lines: bytearray) -> None:
-        data = lines.translate(None, b"\r")
-        self._octets += len(data)
+    def prepare_again(self) -> None:
+        """Make its mailbox, which was removed since it was last seen, and take a new name. Raises OSError."""
+        self.error = None
+        self._mailboxes.forget()
+        self.prepare(self.message)
+
+    def _append(self, lines: bytearray) -> None:
+        file_steps.STEPS.append(self, lines)
         self._octets_as_sent += len(lines)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._fd, rest) :]
 
-    def _open(self) -> None:
-        self._name = unique_name(time.time_ns(), next(_numbers))
-        path = os.path.join(self._mailbox, b"tmp", os.fsencode(self._name + MARK))
-        self._mailboxes.make(self._mailbox)
+
+def create(files: Sequence[MessageFile]) -> None:
+    """Make those that are prepared, in `tmp`. One that fails has its error afterwards."""
+    file_steps.STEPS.create(files)
+    gone = [file for file in files if isinstance(file.error, FileNotFoundError)]
+    for file in gone:
         try:
-            self._fd = self._create(path)
-        except FileNotFoundError:  # the mailbox was removed since it was last seen
-            self._mailboxes.forget()
-            self._mailboxes.make(self._mailbox)
-            self._fd = self._create(path)
-        self.path = path
-        about = os.fstat(self._fd)
-        self.device = about.st_dev
-        if stat.S_IMODE(about.st_mode) != self._mailboxes.file_mode:  # the umask took some of it
-            os.fchmod(self._fd, self._mailboxes.file_mode)
+            file.prepare_again()
+        except OSError as error:
+            file.error = error
+        else:
+            file_steps.STEPS.create([file])
 
-    def _create(self, path: bytes) -> int:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, self._mailboxes.file_mode)
+
+def show(files: Sequence[MessageFile]) -> None:
+    """Move them to `new`, where who reads the mailbox sees them. One that fails has its error afterwards."""
+    for file in files:
+        file.aim()
+    file_steps.STEPS.rename(files)
 
 
 _OURS = re.compile(rf"(\d+)\.M\d+P(\d+)Q\d+\.(.+){re.escape(MARK)}")

@@ -19,10 +19,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from mailport.deliver import disk
-from mailport.deliver.delivery import Delivery
+from mailport.deliver import disk, file_steps
+from mailport.deliver.delivery import Delivery, step
+from mailport.deliver.file_steps import NOWHERE
 from mailport.deliver.file_system import device_of, why_not_as_a_whole, why_not_in_order
-from mailport.deliver.message_file import NOWHERE, MessageFile
+from mailport.deliver.message_file import MessageFile
 from mailport.process.threads import Helpers
 
 
@@ -78,8 +79,8 @@ class JournalSync:
             self._each.files(deliveries)
             return
         _begin_write_out(deliveries)
-        for delivery in deliveries:
-            delivery.each(MessageFile.write_out)
+        step(deliveries, file_steps.STEPS.write_out)
+        step(deliveries, file_steps.STEPS.close)
 
     def folders(self, deliveries: Sequence[Delivery]) -> None:
         """Sync the folder that was changed last: the journal holds all that was done before."""
@@ -107,8 +108,7 @@ class VolumeSync:
     def files(self, deliveries: Sequence[Delivery]) -> None:
         """Sync them all at once; each by itself where one lies elsewhere, as a mailbox may be mounted or linked."""
         if _are_on(self._device, deliveries):
-            for delivery in deliveries:
-                delivery.each(MessageFile.close)
+            step(deliveries, file_steps.STEPS.close)
             self._sync(deliveries)
         else:
             self._each.files(deliveries)
@@ -173,8 +173,7 @@ class Commit(NamedTuple):
 
 def _begin_write_out(deliveries: Sequence[Delivery]) -> None:
     if len(deliveries) > 1:
-        for delivery in deliveries:
-            delivery.each(MessageFile.begin_write_out)
+        step(deliveries, file_steps.STEPS.begin_write_out)
 
 
 def _are_on(device: int, deliveries: Sequence[Delivery]) -> bool:
