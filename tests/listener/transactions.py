@@ -91,6 +91,7 @@ class Box:
     rank: int = 50
     final: ClassVar = True
     kind: ClassVar = "box"
+    verifies_at_once: ClassVar = False
     got: list[tuple[str, bytes]] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)  # of the messages that it was given
     verifies: bool = True  # False: it says nothing to RCPT, as a volume that hangs

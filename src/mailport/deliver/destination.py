@@ -91,6 +91,10 @@ class Destination(Protocol):
     """Delivery ends here (Return-Path is written, RFC 5321 §4.4). False: it hands on to another mail server, which may
     read more into a local part than we do."""
 
+    @property
+    def verifies_at_once(self) -> bool:
+        """Whether `verify` waits for nobody, and so needs no time limit."""
+
     async def verify(self, recipient: Address, envelope: Envelope) -> None:
         """Look whether a recipient would be taken, at RCPT. Raises Refused or Unavailable."""
 

@@ -19,6 +19,7 @@ class Discard:
     kind: ClassVar = "discard"
     rank: ClassVar = 80
     final: ClassVar = True
+    verifies_at_once: ClassVar = True
 
     async def verify(self, recipient: Address, envelope: Envelope) -> None:
         """Take any recipient."""

@@ -10,6 +10,7 @@ import os
 import re
 import stat
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
@@ -27,6 +28,7 @@ class NameTooLong(ValueError):  # noqa: N818 - what it says
     """A domain or a local part that no file system holds."""
 
 
+@lru_cache(maxsize=4096)
 def folder_name(key: str) -> bytes:
     """Turn a key of an address into the name of a folder: never empty, never hidden, never with a slash."""
     name = _UNSAFE.sub(lambda octet: b"%%%02X" % ord(octet[0]), key.encode()) or b"%"
@@ -60,7 +62,7 @@ class Mailboxes:
     def path(self, recipient: Address) -> bytes:
         """Return the folder of a recipient's mailbox; NameTooLong where there can be none."""
         local = without_subaddress(recipient.local_key, self._separator)
-        return os.path.join(self._root, folder_name(recipient.domain_key), folder_name(local))
+        return b"%s/%s/%s" % (self._root, folder_name(recipient.domain_key), folder_name(local))
 
     def place(self, mailbox: bytes, *, quarantined: bool) -> bytes:
         """Return the folder that a message goes to: the mailbox, or the one below it for what is quarantined."""

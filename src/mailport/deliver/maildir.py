@@ -68,6 +68,11 @@ class Maildir:
         """How the disk is made to hold mail, for the log and for /status."""
         return self.groups.commit.way
 
+    @property
+    def verifies_at_once(self) -> bool:
+        """Whether each recipient gets a mailbox, so that nobody looks for it."""
+        return self.mailboxes.creates
+
     async def verify(self, recipient: Address, envelope: Envelope) -> None:
         """Look whether there is a mailbox, or can be one."""
         del envelope

@@ -45,7 +45,7 @@ class MessageFile(File):
 
     def __init__(self, mailboxes: Mailboxes, mailbox: bytes, recipient: Address) -> None:
         super().__init__()
-        self.new = os.path.join(mailbox, b"new")
+        self.new = mailbox + b"/new"
         self.mode = mailboxes.file_mode
         self.recipient = recipient
         self._mailboxes = mailboxes
@@ -57,7 +57,7 @@ class MessageFile(File):
         """Have a mailbox, a name in it, and a message to make it with. Raises OSError."""
         self._mailboxes.make(self._mailbox)
         self._name = unique_name(time.time_ns(), next(_numbers))
-        self.path = os.path.join(self._mailbox, b"tmp", os.fsencode(self._name + MARK))
+        self.path = b"%s/tmp/%s%s" % (self._mailbox, os.fsencode(self._name), MARK.encode())
         self.message = message
         self._octets_as_sent = len(message)
 
@@ -94,7 +94,7 @@ class MessageFile(File):
         The name's S is how many it has on disk, W those with CRLF line ends, as IMAP counts (Maildir++).
         """
         name = f"{self._name},S={self.octets},W={self._octets_as_sent}"
-        self.target = os.path.join(self.new, os.fsencode(name))
+        self.target = b"%s/%s" % (self.new, os.fsencode(name))
 
     def remove(self) -> None:
         """Leave nothing behind, wherever it lies."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import ClassVar, NoReturn
 
 from mailport.address.mail_address import Address
 from mailport.deliver.destination import MISCONFIGURED, Outcome, Unavailable
@@ -13,6 +13,8 @@ from mailport.message.message import Message
 
 class Misconfigured:
     """Answers 451 until it is replaced: what is missing may come, and a fault of our set-up is never a 5yz."""
+
+    verifies_at_once: ClassVar = True
 
     def __init__(self, kind: str, rank: int, why: str, *, final: bool) -> None:
         """`kind`, `rank` and `final` are those of what it stands for; `why` is for the log."""

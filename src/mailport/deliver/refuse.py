@@ -18,6 +18,7 @@ class Refuse:
     kind: ClassVar = "refuse"
     rank: ClassVar = 0
     final: ClassVar = True
+    verifies_at_once: ClassVar = True
 
     def __init__(self, settings: model.Refuse) -> None:
         self._text = settings.text

@@ -125,7 +125,7 @@ class Transaction:
         if route.slots.full_for(SLOT_WAIT):
             return replies.ROUTE_BUSY
         try:
-            if route.timeout is None:
+            if route.timeout is None or route.destination.verifies_at_once:
                 await route.destination.verify(recipient, self.envelope)
             else:
                 async with asyncio.timeout(route.timeout):

@@ -42,6 +42,7 @@ class Nats:
     kind: ClassVar = "nats"
     rank: ClassVar = 40
     final: ClassVar = True
+    verifies_at_once: ClassVar = True
 
     def __init__(self, settings: model.Nats, *, connecting: Connecting) -> None:
         """`connecting` opens sessions."""

@@ -44,6 +44,7 @@ class NextHop:
     """What `lmtp` and `smtp` have in common."""
 
     final: ClassVar = False
+    verifies_at_once: ClassVar = False
     lmtp: ClassVar[bool]
 
     def __init__(

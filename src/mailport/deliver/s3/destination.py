@@ -37,6 +37,7 @@ class S3:
     kind: ClassVar = "s3"
     rank: ClassVar = 60
     final: ClassVar = True
+    verifies_at_once: ClassVar = True
 
     def __init__(
         self,

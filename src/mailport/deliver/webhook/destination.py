@@ -44,6 +44,7 @@ class Webhook:
     kind: ClassVar = "webhook"
     rank: ClassVar = 30
     final: ClassVar = True
+    verifies_at_once: ClassVar = True
 
     def __init__(self, settings: model.Webhook, *, dialer: Dialer, tls: Tls, proof: Proof | None = None) -> None:
         self._format = settings.format
