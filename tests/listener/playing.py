@@ -285,7 +285,7 @@ class Play:
     logged: list[Any]
     clients: dict[str, Client] = field(default_factory=dict)
     client: Client | None = None
-    named: list[Any] = field(default_factory=list)  # lines of the log that a LOG has named
+    named: set[int] = field(default_factory=set)  # the lines of the log that a LOG has named, by their id()
     read: list[Path] = field(default_factory=list)  # messages that a MAIL has named
     aborted: int = 0  # sessions that outlived drainSeconds
 
@@ -374,7 +374,7 @@ class Play:
             async with asyncio.timeout(SECONDS):
                 while (line := self._first(kind, wanted)) is None:  # noqa: ASYNC110 - structlog has no event for it
                     await asyncio.sleep(0.01)
-                self.named.append(line)
+                self.named.add(id(line))
                 return
         raise AssertionError(f"not in the log, where nobody named {self._unnamed(kind)}")
 
@@ -387,7 +387,7 @@ class Play:
     def _unnamed(self, kind: str) -> list[Any]:
         """Return the lines of a kind that no LOG has named."""
         key = "log_level" if kind == "error" else "event"
-        return [line for line in self.logged if line[key] == kind and not any(line is one for one in self.named)]
+        return [line for line in self.logged if line[key] == kind and id(line) not in self.named]
 
     def _mail(self, text: str, content: tuple[str, ...]) -> None:
         address, _, folder = text.partition(" in ")
