@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import sysconfig
 import tempfile
 from importlib.util import find_spec
@@ -66,7 +67,8 @@ def _compile(sources: list[str], target: Path) -> None:
         extensions = mypycify(
             [*_MYPY, *sources], opt_level="1", debug_level="0", target_dir=folder, group_name="mailport"
         )
-        extensions.append(Extension("mailport.deliver.file_steps_c", ["src/mailport/deliver/file_steps.c"]))
+        if sys.platform == "linux":  # elsewhere there is no sync_file_range
+            extensions.append(Extension("mailport.deliver.file_steps_c", ["src/mailport/deliver/file_steps.c"]))
         command = Distribution({"name": "mailport", "ext_modules": extensions}).get_command_obj("build_ext")
         command.build_lib, command.build_temp, command.parallel = str(target), folder, os.cpu_count()
         command.ensure_finalized()
