@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -117,8 +118,6 @@ def test_one_that_finds_no_space_can_be_removed(steps: Steps, tmp_path: Path):
 
 def test_who_has_no_descriptors_left_is_told(steps: Steps, tmp_path: Path):
     """EMFILE is each file's own, and those that were open before are closed as ever."""
-    import resource  # noqa: PLC0415
-
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = os.open(tmp_path, os.O_RDONLY)
     os.close(taken)

@@ -18,6 +18,7 @@ from mailport.deliver.message_file import (
     MARK,
     PID,
     MessageFile,
+    create,
     escape_host,
     sweep,
     unique_name,
@@ -97,6 +98,20 @@ async def test_what_a_crash_leaves_is_recognised(maildir: Maildir, tmp_path: Pat
 
     assert sweep(tmp_path, time.time() + ABANDONED + 60) == 1
     assert [path.parent.name for path in files(tmp_path)] == ["new"]
+
+
+def test_a_message_is_not_held_when_it_is_on_disk(maildir: Maildir):
+    """Nor where its file could not be made: what waits for a disk, perhaps for long, holds no content."""
+    anna = Address.parse("anna@example.org")
+    there, gone = [MessageFile(maildir.mailboxes, maildir.mailboxes.path(anna), anna) for _ in range(2)]
+    there.prepare(b"Subject: hello\r\n")
+    gone.prepare(b"Subject: gone\r\n")
+    gone.path = there.path  # which is somebody else's by then
+    create([there, gone])
+
+    assert (there.error, type(gone.error)) == (None, FileExistsError)
+    assert (there.message, gone.message) == (b"", b"")
+    there.remove()
 
 
 def test_there_may_be_nothing_to_sweep(tmp_path: Path):

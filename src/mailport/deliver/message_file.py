@@ -127,6 +127,8 @@ def create(files: Sequence[MessageFile]) -> None:
             file.error = error
         else:
             file_steps.STEPS.create([file])
+    for file in files:
+        file.message = b""  # not held while the disk is waited for
 
 
 def show(files: Sequence[MessageFile]) -> None:
