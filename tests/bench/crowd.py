@@ -121,7 +121,7 @@ class Audit:
 def _is_write(event: _Json) -> bool:
     return (
         event["verb"] not in _READS
-        and event["user"]["username"] in (ADMIN, OPERATOR)
+        and event["user"].get("username") in (ADMIN, OPERATOR)  # one that the API server did not know yet has no name
         and event.get("responseStatus", {}).get("code", 0) < 300
     )
 

@@ -312,15 +312,22 @@ class Cluster:
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
             time.sleep(0.05)
 
-    def audit(self) -> Iterator[dict[str, Any]]:
-        """Yield what was asked of the API server so far (audit.k8s.io/v1 Events, in the order they were answered)."""
+    def audit(self, *users: str) -> Iterator[dict[str, Any]]:
+        """Yield what was asked of the API server so far (audit.k8s.io/v1 Events, in the order they were answered).
+
+        Where users are named, what these asked. A request is nobody's that the API server could not authenticate,
+        as while it starts.
+        """
         marker = secrets.token_hex(8)  # a request is logged a moment after it is answered
         self.ask("GET", "/version", marker=marker).expect_accepted()
         self.wait_for("what was answered is logged", lambda: marker in self.audit_log.read_text(encoding="utf-8"))
         with self.audit_log.open(encoding="utf-8") as log:
             for line in log:
-                if line.endswith("\n"):  # the last may still be in writing
-                    yield json.loads(line)
+                if not line.endswith("\n"):
+                    return  # it is still in writing
+                event = json.loads(line)
+                if not users or event["user"].get("username") in users:
+                    yield event
 
     # --- what tests begin with
 

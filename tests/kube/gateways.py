@@ -159,10 +159,8 @@ class Gateways:
         """Return what a user asked about in this namespace so far, by these verbs."""
         return [
             event["requestURI"]
-            for event in self.cluster.audit()
-            if event["user"]["username"] == user
-            and event["verb"] in verbs
-            and f"/namespaces/{self.namespace}/" in event["requestURI"]
+            for event in self.cluster.audit(user)
+            if event["verb"] in verbs and f"/namespaces/{self.namespace}/" in event["requestURI"]
         ]
 
     def let_it_look(self, operator: Operator, name: str = "mx") -> None:

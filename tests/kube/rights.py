@@ -17,9 +17,8 @@ _REFUSED = re.compile(r'cannot (\w+) resource "([\w./-]+)" in API group "([\w.-]
 
 def asked(cluster: Cluster) -> Iterator[_Event]:
     """What the operator asked about objects so far."""
-    for event in cluster.audit():
-        by_operator = event["user"]["username"] == OPERATOR and event["userAgent"].startswith(AGENTS)
-        if by_operator and "resource" in event.get("objectRef", {}):
+    for event in cluster.audit(OPERATOR):
+        if event["userAgent"].startswith(AGENTS) and "resource" in event.get("objectRef", {}):
             yield event
 
 

@@ -108,8 +108,8 @@ def tomorrow(rights, operator):
 def watches(cluster):
     """How often the operator has begun to watch InboundSmtps."""
     return sum(
-        event["user"]["username"] == OPERATOR and event["stage"] == "ResponseStarted"
-        for event in cluster.audit()
+        event["stage"] == "ResponseStarted"
+        for event in cluster.audit(OPERATOR)
         if event.get("objectRef", {}).get("resource") == "inboundsmtps"
     )
 

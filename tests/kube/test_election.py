@@ -46,9 +46,8 @@ class Replica(Operator):
     def _ever_wrote(self):
         return [
             datetime.fromisoformat(event["stageTimestamp"])
-            for event in self.cluster.audit()
-            if event["user"]["username"] == self._user
-            and event["verb"] not in ("get", "list", "watch")
+            for event in self.cluster.audit(self._user)
+            if event["verb"] not in ("get", "list", "watch")
             and event["objectRef"]["resource"] != "leases"
             and event["responseStatus"]["code"] < 300
         ]

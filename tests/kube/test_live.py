@@ -36,9 +36,8 @@ def pokes(gateways):
     """When the operator patched pods of this namespace, in seconds."""
     return [
         datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp()
-        for event in gateways.cluster.audit()
-        if event["user"]["username"] == OPERATOR
-        and (event["verb"], event["responseStatus"]["code"]) == ("patch", 200)
+        for event in gateways.cluster.audit(OPERATOR)
+        if (event["verb"], event["responseStatus"]["code"]) == ("patch", 200)
         and event["requestURI"].startswith(f"{gateways.path('Pod')}/")
     ]
 

@@ -62,7 +62,7 @@ def test_it_asks_for_nothing_outside_of_them(watched, operator):
     """But for its Lease, and for what is served, which everyone may ask."""
     a, b, _ = watched
     a.let_it_look(operator)
-    asked = [event for event in a.cluster.audit() if event["user"]["username"] == USER]
+    asked = list(a.cluster.audit(USER))
     outside = {
         event["requestURI"].partition("?")[0]
         for event in asked

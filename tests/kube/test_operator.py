@@ -332,8 +332,8 @@ def test_it_writes_nothing_on_an_inbound_smtp_but_its_status(gateways):
         assert "kopf" not in child
     on_gateways = [
         event
-        for event in gateways.cluster.audit()
-        if event["user"]["username"] == OPERATOR and event.get("objectRef", {}).get("resource") == "inboundsmtps"
+        for event in gateways.cluster.audit(OPERATOR)
+        if event.get("objectRef", {}).get("resource") == "inboundsmtps"
     ]
     assert {(event["verb"], event["objectRef"].get("subresource")) for event in on_gateways} <= {
         ("get", None),

@@ -273,7 +273,7 @@ async def test_octets_that_trickle_in_do_not_move_the_deadline(ends: tuple[Peer,
 
     with pytest.raises(TimedOut):
         await reading
-    assert loop.time() - began >= SOON
+    assert round(loop.time() - began, 3) >= SOON  # uvloop counts whole milliseconds
 
 
 async def test_a_deadline_can_be_moved(ends: tuple[Peer, Wire]):
