@@ -6,7 +6,6 @@ An entry is an address, a CIDR, an IPv4 address with `*` for fields (`203.0.113.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple, TypeAlias
 
@@ -51,7 +50,6 @@ class AddressSet:
         return any(number & mask in values for mask, values in self._masks[address.version].items())
 
 
-@lru_cache(maxsize=4096)  # of the clients that come again and again; reading an address costs as much as a command
 def canonical(text: str) -> IpAddress:
     """Read a peer's address: without its zone, and as IPv4 where it is IPv4-mapped.
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import suppress
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from functools import lru_cache
+from ipaddress import ip_address
+from typing import NamedTuple
 
-from mailport.address.ip_ranges import AddressSet, canonical
+from mailport.address.ip_ranges import AddressSet, IpAddress, canonical
+from mailport.policy.access import client_key
 
 TIMEOUT = 5.0  # seconds for the whole header
 UNTRUSTED_TIMEOUT = 1.0  # seconds that tell a probe, which closes at once, from a client that is not let in
@@ -29,20 +31,26 @@ _V2_BLOCK = {_UNSPEC: 0, _INET: 2 * 4 + 4, _INET6: 2 * 16 + 4, _UNIX: 2 * 108}
 _V2_STREAM, _V2_DATAGRAM = 1, 2
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """Who is at the other end, canonical: an IPv4-mapped address is its IPv4 address."""
 
-    address: IPv4Address | IPv6Address
+    address: IpAddress
     port: int
     text: str  # the address, for logs
+    key: bytes  # what is counted as one client
     unnamed: bool = False  # a trusted proxy named no client: a health check of its own, or a client that it cannot name
 
     @classmethod
     def of(cls, host: str, port: int) -> Client:
         """Make a Client of an address as the kernel or a header gives it."""
-        address = canonical(host)
-        return cls(address, port, str(address))
+        address, text, key = _known(host)
+        return cls(address, port, text, key)
+
+
+@lru_cache(maxsize=4096)  # of the clients that come again and again; reading an address costs as much as a command
+def _known(host: str) -> tuple[IpAddress, str, bytes]:
+    address = canonical(host)
+    return address, str(address), client_key(address)
 
 
 class BadHeader(Exception):  # noqa: N818 - names what was received
@@ -81,7 +89,7 @@ async def read_header(connection: socket.socket, peer: Client, trusted: AddressS
     except TimeoutError:
         raise BadHeader("too late") from None
     _refuse_second(connection)
-    return client or Client(peer.address, peer.port, peer.text, unnamed=True)
+    return client or peer._replace(unnamed=True)
 
 
 def parse_v1(line: bytes) -> Client | None:

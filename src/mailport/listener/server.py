@@ -26,7 +26,6 @@ from mailport.listener.tls_layer import Handshakes
 from mailport.listener.wire import CLOSE_SECONDS, Wire
 from mailport.message.content import Space
 from mailport.policy import limits, replies
-from mailport.policy.access import client_key
 from mailport.policy.replies import Reply
 from mailport.process import log
 
@@ -57,7 +56,7 @@ class Server:
         self.bound: list[Bound] = []
         self.sessions: dict[Session, asyncio.Task[None]] = {}  # and what runs them, in the order of their beginning
         self._connections = 0  # from accept until the socket is closed: a handshake under way counts
-        self._connections_of: Counter[bytes] = Counter()  # by client_key
+        self._connections_of: Counter[bytes] = Counter()  # by the client's key
         self._options = dict(config.listeners)
         self._tasks: set[asyncio.Task[None]] = set()
         self._lingering = 0
@@ -229,7 +228,7 @@ class Server:
         configured = self.config.spec.limits
         return limits.connection(
             others,
-            self._connections_of[client_key(client.address)],
+            self._connections_of[client.key],
             configured.max_connections,
             configured.max_connections_per_client,
         )
@@ -238,9 +237,8 @@ class Server:
         return limits.connection(others, 0, self.config.spec.limits.max_connections, 0)
 
     def _count(self, client: Client) -> bytes:
-        key = client_key(client.address)
-        self._connections_of[key] += 1
-        return key
+        self._connections_of[client.key] += 1
+        return client.key
 
     async def _serve(self, listener: str, connection: socket.socket, peer: Client, key: bytes | None) -> None:
         wire = Wire(asyncio.get_running_loop())

@@ -7,7 +7,7 @@ not. Every answer is a Reply; each refusal is counted and logged in one place, `
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import ssl
 import time
 from base64 import b64encode
@@ -35,7 +35,6 @@ from mailport.listener.wire import Closed, LineTooLong, TimedOut, Wire
 from mailport.message.content import Space
 from mailport.message.envelope import Envelope
 from mailport.policy import auth, command, limits, replies
-from mailport.policy.access import client_key
 from mailport.policy.auth import ON_AUTH, AuthFacts
 from mailport.policy.chain import first_refusal
 from mailport.policy.mail import ON_MAIL, MailFacts
@@ -79,9 +78,8 @@ class Session(SMTP):
         self.server = server
         self.listener = listener
         self.client = client
-        self._client_key = client_key(client.address)
         self.wire = wire
-        self.id = secrets.token_hex(8)
+        self.id = os.urandom(8).hex()
         self.journal = Journal(listener, client, self.id)
         self.loop = asyncio.get_running_loop()
         self.session = Greeting(self.loop)
@@ -391,7 +389,7 @@ class Session(SMTP):
         else:
             self.wire.send()  # the replies to commands in front of AUTH do not wait for the password's check
             try:
-                if await self.server.passwords.check(config.users, self._client_key, user, credentials.password):
+                if await self.server.passwords.check(config.users, self.client.key, user, credentials.password):
                     reply, result = replies.AUTHENTICATED, "ok"
             except Busy:
                 reply, result = replies.AUTH_UNAVAILABLE, "unavailable"
@@ -499,7 +497,7 @@ class Session(SMTP):
         if argument:
             self.reply(replies.NO_ARGUMENT)
             return
-        incoming = transaction.begin(self.server.space, self._client_key)
+        incoming = transaction.begin(self.server.space, self.client.key)
         self.wire.write(replies.SEND_DATA.line)
         self._message_reader = self._new_reader()
         await self._message_reader.data(incoming)
@@ -518,7 +516,7 @@ class Session(SMTP):
             self._end_transaction()
             self._chunk_failed = True
             return
-        incoming = transaction.incoming or transaction.begin(self.server.space, self._client_key)
+        incoming = transaction.incoming or transaction.begin(self.server.space, self.client.key)
         # One for all chunks: they are one message to minDataRate.
         self._message_reader = self._message_reader or self._new_reader()
         await self._message_reader.chunk(octets, incoming)
