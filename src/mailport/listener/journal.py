@@ -17,22 +17,20 @@ _log = log.get()
 class Journal:
     """One connection's log and metrics; `tls` and `user` are set as they become known."""
 
-    __slots__ = ("_connection", "_listener", "tls", "user")
+    __slots__ = ("_listener", "_log", "tls", "user")
 
     def __init__(self, listener: str, client: Client, session: str | None = None) -> None:
         self._listener = listener
-        # Not bound to a logger: each connection would pay for a copy, and most have one line
-        self._connection: dict[str, Any] = {"session": session} if session is not None else {}
-        self._connection |= {"listener": listener, "client": client.text, "client_port": client.port}
+        known = {"session": session} if session is not None else {}
+        self._log = _log.bind(**known, listener=listener, client=client.text, client_port=client.port)
         self.tls: str | None = None  # version
         self.user: str | None = None
 
     def refused(self, reason: str, reply: Reply | None, detail: str, envelope: Envelope | None = None) -> None:
         """Log and count a refusal; `reply` is None where the connection was closed without a reply."""
         metrics.refusals(self._listener, reason).inc()
-        _log.info(
+        self._log.info(
             "refused",
-            **self._connection,
             tls=self.tls,
             user=self.user,
             reason=reason,
@@ -54,9 +52,8 @@ class Journal:
         if authentication is not None:
             for check, outcome, _ in authentication.results:
                 metrics.checks(check, outcome).inc()
-        _log.info(
+        self._log.info(
             "message",
-            **self._connection,
             tls=self.tls,
             user=self.user,
             id=envelope.id,
@@ -75,7 +72,7 @@ class Journal:
     def lost(self, transaction: Transaction) -> None:
         """Log a client that left within a transaction. It had no 250, so it keeps the message."""
         envelope = transaction.envelope
-        _log.info("connection lost", **self._connection, id=envelope.id, sender=_path(envelope), size=transaction.size)
+        self._log.info("connection lost", id=envelope.id, sender=_path(envelope), size=transaction.size)
 
     def tls_established(self, version: str) -> None:
         """Count a TLS handshake that succeeded."""
@@ -90,7 +87,7 @@ class Journal:
 
     def fault(self, event: str, **fields: Any) -> None:
         """Log a fault of ours, with the traceback of the exception that is being handled."""
-        _log.exception(event, **self._connection, **fields)
+        self._log.exception(event, **fields)
 
 
 def _path(envelope: Envelope) -> str:
