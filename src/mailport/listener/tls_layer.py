@@ -96,10 +96,13 @@ class TlsLayer:
     def read(self) -> bytes:
         """Return the octets of all records that are whole. Raises SSLError."""
         pieces = []
-        with suppress(ssl.SSLWantReadError):  # the next record is not whole yet
-            while piece := self._read_record():
-                pieces.append(piece)
-            self.closed = True
+        with suppress(ssl.SSLWantReadError):  # the last record is not whole yet
+            # Where there is nothing more it would say so by an exception, which costs more than a short record
+            while self._incoming.pending and not self.closed:
+                if piece := self._read_record():
+                    pieces.append(piece)
+                else:
+                    self.closed = True
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _read_record(self) -> bytes:
