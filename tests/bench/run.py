@@ -1,7 +1,7 @@
 """Mailport beside smtp-sink, go-smtp, stock aiosmtpd and Postfix, in one run on one machine.
 
     python tests/bench/run.py [--quick] [--only NAME …] [--parts NAME …] [--cases WORDS …] [--beside CHECKOUT]
-                              [--source] [--json FILE]
+                              [--rounds N] [--source] [--json FILE]
 
 The servers take turns, round by round, so that what else the machine does meets them all. Prints tables, and how much
 of the machine others used; a whole run also writes them to docs/performance.md, and to docs/performance/ every round as
@@ -54,7 +54,7 @@ def measure(case: Case, running: list[Contender], rounds: int, seconds: float) -
 
 def beside_each_other(options: argparse.Namespace, folder: Path, figures: Figures, others: Others) -> None:
     """Measure what all servers are asked in turns, in clear and then with each kind of certificate."""
-    rounds, seconds, least, idle = (1, 0.5, 100, 1_000) if options.quick else (5, 1.5, 2_000, 10_000)
+    seconds, least, idle = (0.5, 100, 1_000) if options.quick else (1.5, 2_000, 10_000)
     wanted = [case for case in CASES if any(words in case.title for words in options.cases)]
     for key, shared in SETUPS:
         cases = [case for case in wanted if (case.key, case.shared) == (key, shared)]
@@ -65,13 +65,13 @@ def beside_each_other(options: argparse.Namespace, folder: Path, figures: Figure
         with contenders(folder / f"{key or 'clear'}{'-shared' * shared}", options.only, key, options.beside) as running:
             for case in cases:
                 say(case.title)
-                figures.rates |= measure(case, running, rounds, seconds)
+                figures.rates |= measure(case, running, options.rounds, seconds)
             if not key and not shared and "latencies" in options.parts:
                 say("latencies")
                 figures.latencies += latency.measure_latencies(running, 4 * seconds, least, idle)
             if key and "handshakes" in options.parts:
                 say(f"beside handshakes, {key}")
-                figures.handshakes += handshakes.measure_handshakes(running, key, min(rounds, 3), 2.5 * seconds)
+                figures.handshakes += handshakes.measure_handshakes(running, key, min(options.rounds, 3), 2.5 * seconds)
             others.except_for(sum(one.cpu for one in running if one.name == "Postfix"))
 
 
@@ -93,11 +93,13 @@ def main() -> None:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="NAME", help=", ".join(PARTS))
     parser.add_argument("--cases", nargs="+", default=[""], metavar="WORDS", help="rates: those whose title has these")
     parser.add_argument("--beside", type=Path, metavar="CHECKOUT", help="an earlier version's, with a .venv of its own")
+    parser.add_argument("--rounds", type=int, metavar="N", help="5: medians are taken. More for a noisy machine")
     parser.add_argument("--source", action="store_true", help="the source, and not what the image has, compiled")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where every round is kept")
     options = parser.parse_args()
     some = (
         options.quick,
+        options.rounds is not None,
         options.only != NAMES,
         options.parts != PARTS,
         options.cases != [""],
@@ -105,6 +107,7 @@ def main() -> None:
         options.source,
     )
     whole = not any(some)
+    options.rounds = options.rounds or (1 if options.quick else 5)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # for those who inherit it: ten thousand connections
 
@@ -113,7 +116,7 @@ def main() -> None:
         folder, others = Path(name), Others()
         folder.chmod(0o755)  # Postfix's processes are of several users
         command = " ".join(["python tests/bench/run.py", *sys.argv[1:]])
-        where = machine(folder, command, 1 if options.quick else 5)
+        where = machine(folder, command, options.rounds)
         where += f"\n  Mailport is {'not compiled' if options.source else 'compiled by mypyc, as in the image'}."
         if not options.source:
             use_compiled()
