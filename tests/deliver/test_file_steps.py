@@ -7,6 +7,7 @@ import os
 import resource
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,19 @@ def made(steps: Steps, tmp_path: Path) -> Iterator[list[File]]:
     for file in there:
         if file.fd >= 0:
             os.close(file.fd)
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """Let this process have so many more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_one = os.open("/", os.O_RDONLY)
+    os.close(next_one)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_one + count, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def errors(files: list[File]) -> list[int | None]:
@@ -118,15 +132,9 @@ def test_one_that_finds_no_space_can_be_removed(steps: Steps, tmp_path: Path):
 
 def test_who_has_no_descriptors_left_is_told(steps: Steps, tmp_path: Path):
     """EMFILE is each file's own, and those that were open before are closed as ever."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    taken = os.open(tmp_path, os.O_RDONLY)
-    os.close(taken)
     files = [to_make(tmp_path / name) for name in "abc"]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (taken + 1, hard))
-    try:
+    with descriptors_left(1):
         steps.create(files)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     steps.close(files[:1])
 
     assert errors(files) == [None, errno.EMFILE, errno.EMFILE]
@@ -174,6 +182,73 @@ def test_what_cannot_be_renamed_stays_where_it_is(steps: Steps, made: list[File]
 def test_a_step_of_none_is_none(steps: Steps, step: str):
     """A group whose deliveries have all failed goes on with no file."""
     getattr(steps, step)([])
+
+
+# The steps of a group in one call.
+
+
+def test_what_is_put_on_disk_is_whole_and_closed(steps: Steps, tmp_path: Path):
+    """Those that were open already too."""
+    before = open_descriptors()
+    files = [to_make(tmp_path / name) for name in "abc"]
+    steps.create(files[1:2])
+
+    assert steps.put_on_disk(files, tmp_path.stat().st_dev)
+    assert errors(files) == [None] * 3
+    assert open_descriptors() == before
+    assert [(file.fd, file.device, file.octets) for file in files] == [(-1, tmp_path.stat().st_dev, len(LINES) - 3)] * 3
+    assert all((tmp_path / name).read_bytes() == LINES.replace(b"\r\n", b"\n") for name in "abc")
+
+
+def test_what_lies_elsewhere_stays_open(steps: Steps, tmp_path: Path):
+    """All have been made: who asked goes on with them in another way."""
+    files = [to_make(tmp_path / name) for name in "ab"]
+
+    assert not steps.put_on_disk(files, tmp_path.stat().st_dev + 1)
+    assert errors(files) == [None] * 2
+    assert all(file.fd >= 0 and file.octets for file in files)
+    steps.close(files)
+
+
+def test_nothing_goes_on_without_a_folder(steps: Steps, tmp_path: Path):
+    """A mailbox that was removed is to be made again; what has a fault of another kind fails alone."""
+    (tmp_path / "taken").touch()
+    files = [to_make(tmp_path / name) for name in ("a", "gone/b", "taken")]
+
+    assert not steps.put_on_disk(files, tmp_path.stat().st_dev)
+    assert errors(files) == [None, errno.ENOENT, errno.EEXIST]
+    assert [file.fd >= 0 for file in files] == [True, False, False]
+    assert [file.path for file in files] == [bytes(tmp_path / "a"), b"", b""]
+    steps.close(files[:1])
+
+
+def test_what_cannot_be_made_keeps_nobody_from_the_disk(steps: Steps, tmp_path: Path):
+    """Only a folder that is gone stops the others."""
+    (tmp_path / "taken").touch()
+    files = [to_make(tmp_path / name) for name in ("a", "taken", "c")]
+
+    assert steps.put_on_disk(files, tmp_path.stat().st_dev)
+    assert errors(files) == [None, errno.EEXIST, None]
+    assert [file.fd for file in files] == [-1] * 3
+
+
+def test_none_of_none_is_put_on_disk(steps: Steps):
+    """Where all deliveries of a group have failed, or are large and on disk already."""
+    assert steps.put_on_disk([], 0)
+
+
+def test_a_folder_is_synced_and_closed(steps: Steps, tmp_path: Path):
+    """And one that is not there, is no folder, or cannot be opened is told."""
+    (tmp_path / "file").touch()
+    before = open_descriptors()
+    steps.sync_folder(bytes(tmp_path))
+    for name, kind in (("gone", FileNotFoundError), ("file", NotADirectoryError)):
+        with pytest.raises(kind, match=name):
+            steps.sync_folder(bytes(tmp_path / name))
+    with descriptors_left(0), pytest.raises(OSError, match="Too many open files"):
+        steps.sync_folder(bytes(tmp_path))
+
+    assert open_descriptors() == before
 
 
 def test_both_have_the_same_steps():

@@ -15,7 +15,7 @@ import pytest
 
 from mailport.address.mail_address import Address
 from mailport.contract import model
-from mailport.deliver import disk, groups, sync
+from mailport.deliver import disk, file_steps, groups, sync
 from mailport.deliver.delivery import Delivery
 from mailport.deliver.destination import Outcome, Receipt, Unavailable
 from mailport.deliver.groups import Groups, _Group
@@ -298,14 +298,14 @@ async def test_a_mailbox_that_lies_elsewhere_is_synced_there(
     volume = _ADisk(monkeypatch, maildir)
     if way is Way.JOURNAL:
         use_journal(maildir)
-    create, durable, each, folders, whole = groups.create, [], MessageFile.sync, [], disk.sync_folder
+    create, durable, each, folders, whole = file_steps.STEPS.create, [], MessageFile.sync, [], disk.sync_folder
 
     def elsewhere(made: Sequence[MessageFile]) -> None:
         create(made)
         for file in made:
             file.device += b"user3" in file.path
 
-    monkeypatch.setattr(groups, "create", elsewhere)
+    monkeypatch.setattr(file_steps.STEPS, "create", elsewhere)
     monkeypatch.setattr(MessageFile, "sync", lambda file: (durable.append(file), each(file)))
     monkeypatch.setattr(disk, "sync_folder", lambda folder: (folders.append(folder), whole(folder)))
     await together(maildir, *PEOPLE)
@@ -320,7 +320,7 @@ async def test_a_volume_is_opened_before_the_first_file_is_written(maildir: Mail
     await deliver(maildir, *PEOPLE)
     _ADisk(monkeypatch, maildir)
     done = []
-    make, create = VolumeSync.__init__, groups.create
+    make, create = VolumeSync.__init__, file_steps.STEPS.create
 
     def opened(volume: VolumeSync, *args: Any) -> None:
         done.append("open")
@@ -331,7 +331,7 @@ async def test_a_volume_is_opened_before_the_first_file_is_written(maildir: Mail
         create(made)
 
     monkeypatch.setattr(sync.VolumeSync, "__init__", opened)
-    monkeypatch.setattr(groups, "create", written)
+    monkeypatch.setattr(file_steps.STEPS, "create", written)
     await together(maildir, *PEOPLE)
 
     assert done == ["open", "write"]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mailport.address.mail_address import Address
-from mailport.deliver import disk, groups, message_file
+from mailport.deliver import disk, message_file, sync
 from mailport.deliver.destination import Receipt, Unavailable
 from mailport.deliver.maildir import MOST_THREADS, Maildir
 from mailport.deliver.message_file import MessageFile, show
@@ -254,7 +254,7 @@ async def test_a_fault_of_ours_leaves_nothing(maildir: Maildir, tmp_path: Path, 
 
     await deliver(maildir, ANNA)
     before = files(tmp_path)
-    monkeypatch.setattr(groups, "show", broken)
+    monkeypatch.setattr(sync, "show", broken)
 
     with pytest.raises(RuntimeError):
         await deliver(maildir, ANNA)
@@ -394,7 +394,7 @@ async def test_one_that_waits_for_a_thread_is_never_begun(
     prepare = MessageFile.prepare
     async with hanging(maildir, monkeypatch, os, "write") as (gate, whole):
         monkeypatch.setattr(MessageFile, "prepare", lambda file, octets: (begun.append(file), prepare(file, octets)))
-        monkeypatch.setattr(groups, "show", lambda files: (shown.extend(files), show(files)))
+        monkeypatch.setattr(sync, "show", lambda files: (shown.extend(files), show(files)))
         delivering = [asyncio.create_task(maildir.deliver(whole, RECIPIENTS))]
         await gate.wait()
         for _ in range(20):

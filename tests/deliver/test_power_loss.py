@@ -7,7 +7,7 @@ import os
 import random
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from mailport.deliver import disk, file_steps
+from mailport.deliver import file_steps
 from mailport.deliver.destination import Receipt
+from mailport.deliver.file_steps import File
 from mailport.deliver.maildir import SMALL, Maildir
 from mailport.deliver.message_file import MARK, MessageFile
 from mailport.deliver.sync import Commit, Way
@@ -74,7 +75,7 @@ class Disk:
 
     def before_each_sync(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Copy the disk when the names are given, and somebody else has synced a file of the same file system."""
-        sync_folder = disk.sync_folder
+        sync_folder = file_steps.STEPS.sync_folder
 
         def copy_first(folder: bytes) -> None:
             if len(self.copies) < CUTS:
@@ -85,7 +86,7 @@ class Disk:
                     self.copy()
             sync_folder(folder)
 
-        monkeypatch.setattr(disk, "sync_folder", copy_first)
+        monkeypatch.setattr(file_steps.STEPS, "sync_folder", copy_first)
 
     def looked_at(self) -> Iterator[tuple[set[str], set[str]]]:
         """Yield for each copy what was promised by then, and what is there; fail where one in `new` is torn."""
@@ -158,12 +159,19 @@ async def test_the_power_cut_is_one(open_maildir: Open, tmp_path: Path, monkeypa
     with own_disk(tmp_path, "ext4") as own:
         maildir = open_maildir(own.mail)
         await deliver(maildir, *PEOPLE, content=content(random.Random(1)))
-        monkeypatch.setattr(disk, "sync_folder", lambda folder: None)
+        monkeypatch.setattr(file_steps.STEPS, "sync_folder", lambda folder: None)
         own.after_each_group(maildir, monkeypatch)
         await some_mail(maildir)
         await maildir.close()
 
         assert sum(len(promised - there) for promised, there in own.looked_at())
+
+
+def created_and_closed(files: Sequence[File], _device: int) -> bool:
+    """Do what `put_on_disk` does, but for the writing out."""
+    file_steps.STEPS.create([file for file in files if file.fd < 0])
+    file_steps.STEPS.close(files)
+    return True
 
 
 @pytest.mark.parametrize("kind", ["ext4", "xfs"])
@@ -178,7 +186,7 @@ async def test_no_name_comes_before_its_octets(
     """
     if not written_out:
         monkeypatch.setattr(file_steps.STEPS, "begin_write_out", lambda files: None)
-        monkeypatch.setattr(file_steps.STEPS, "write_out", lambda files: None)
+        monkeypatch.setattr(file_steps.STEPS, "put_on_disk", created_and_closed)
     shown_before_its_time = torn = 0
     with own_disk(tmp_path, kind) as own:
         maildir = open_maildir(own.mail)

@@ -123,3 +123,43 @@ void mailport_rename(size_t files, const char *const *paths, const char *const *
     for (size_t i = 0; i < files; i++)
         errors[i] = rename(paths[i], targets[i]) != 0 ? errno : 0;
 }
+
+/* Take the first four steps with all files: make those that are not open yet, begin to write them out, wait for that, close.
+ * Stop behind the making, and return 0, where a folder is not there or a file is on another device. */
+int mailport_put_on_disk(size_t files, const char *const *paths, const uint32_t *modes, const char *const *messages,
+                         const size_t *lengths, uint64_t device, int *fds, uint64_t *devices, uint64_t *written, int *errors)
+{
+    int goes_on = 1;
+
+    for (size_t i = 0; i < files; i++) {
+        errors[i] = 0;
+        if (fds[i] < 0)
+            mailport_create(1, &paths[i], &modes[i], &messages[i], &lengths[i], &fds[i], &devices[i], &written[i], &errors[i]);
+        if (errors[i] == ENOENT || (fds[i] >= 0 && devices[i] != device))
+            goes_on = 0;
+    }
+    if (!goes_on)
+        return 0;
+    if (files > 1)
+        mailport_begin_write_out(files, fds);
+    for (size_t i = 0; i < files; i++)
+        if (errors[i] == 0)
+            errors[i] = write_out(fds[i]);
+    for (size_t i = 0; i < files; i++)
+        if (errors[i] == 0) {
+            errors[i] = close(fds[i]) != 0 ? errno : 0;
+            fds[i] = -1;
+        }
+    return 1;
+}
+
+/* Sync a folder: what disk.py's sync_folder does. Return an errno. */
+int mailport_sync_folder(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int error = fsync(fd) != 0 ? errno : 0;
+    close(fd);
+    return error;
+}

@@ -17,6 +17,7 @@ from mailport.deliver import disk
 
 NOWHERE = -1  # no device has this number
 _CLOSED = -1
+_NO_DEVICE = ctypes.c_uint64(NOWHERE).value
 
 
 class File:
@@ -61,6 +62,15 @@ class Steps(Protocol):
     def rename(self, files: Sequence[File]) -> None:
         """Move each from its path to its target."""
 
+    def put_on_disk(self, files: Sequence[File], device: int) -> bool:
+        """Make those that are not open, write all of them out, and close them.
+
+        False where it has stopped behind the making: a folder is not there, or a file is on another device.
+        """
+
+    def sync_folder(self, folder: bytes) -> None:
+        """Do what disk.sync_folder does. Raises OSError."""
+
 
 class InPython:
     """The steps by Python's `os`."""
@@ -98,6 +108,21 @@ class InPython:
         for file in files:
             _try(self._rename, file)
 
+    def put_on_disk(self, files: Sequence[File], device: int) -> bool:
+        """Take one step with all of them, and then the next."""
+        self.create([file for file in files if file.fd < 0])
+        if any(isinstance(file.error, FileNotFoundError) or file.device not in (device, NOWHERE) for file in files):
+            return False
+        if len(files) > 1:
+            self.begin_write_out([file for file in files if file.fd >= 0])
+        self.write_out([file for file in files if file.error is None])
+        self.close([file for file in files if file.error is None])
+        return True
+
+    def sync_folder(self, folder: bytes) -> None:
+        """Open it, sync it, close it."""
+        disk.sync_folder(folder)
+
     def _create(self, file: File) -> None:
         path, file.path = file.path, b""
         file.fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file.mode)
@@ -129,24 +154,9 @@ class InC:
 
     def create(self, files: Sequence[File]) -> None:
         """Make and write all of them."""
-        count = len(files)
-        fds, devices, octets = (ctypes.c_int * count)(), (ctypes.c_uint64 * count)(), (ctypes.c_uint64 * count)()
-        self._go(
-            self._library.mailport_create,
-            files,
-            _strings([file.path for file in files]),
-            (ctypes.c_uint32 * count)(*[file.mode for file in files]),
-            _strings([file.message for file in files]),
-            (ctypes.c_size_t * count)(*[len(file.message) for file in files]),
-            fds,
-            devices,
-            octets,
-        )
-        for file, fd, device, octets_of_it in zip(files, fds, devices, octets, strict=True):
-            if fd < 0:
-                file.path = b""
-            else:
-                file.fd, file.device, file.octets = fd, device, octets_of_it
+        made = _Made(files)
+        self._go(self._library.mailport_create, files, *_contents(files), *made.arrays)
+        made.note(files)
 
     def append(self, file: File, lines: bytes | bytearray) -> None:
         """Write what is there."""
@@ -174,21 +184,63 @@ class InC:
 
     def rename(self, files: Sequence[File]) -> None:
         """Rename all of them."""
-        self._go(
-            self._library.mailport_rename,
-            files,
-            _strings([file.path for file in files]),
-            _strings([file.target for file in files]),
-        )
+        paths, targets = _strings([file.path for file in files]), _strings([file.target for file in files])
+        self._go(self._library.mailport_rename, files, paths, targets)
         for file in files:
             if file.error is None:
                 file.path = file.target
 
-    def _go(self, step: Callable[..., Any], files: Sequence[File], *arrays: ctypes.Array[Any]) -> None:
+    def put_on_disk(self, files: Sequence[File], device: int) -> bool:
+        """Take all steps with all of them."""
+        made = _Made(files)
+        step = self._library.mailport_put_on_disk
+        goes_on = self._go(step, files, *_contents(files), ctypes.c_uint64(device), *made.arrays)
+        made.note(files)
+        return bool(goes_on)
+
+    def sync_folder(self, folder: bytes) -> None:
+        """Open it, sync it, close it."""
+        error = self._library.mailport_sync_folder(ctypes.c_char_p(folder))
+        if error:
+            raise OSError(error, os.strerror(error), os.fsdecode(folder))
+
+    def _go(self, step: Callable[..., Any], files: Sequence[File], *arguments: Any) -> Any:
         errors = (ctypes.c_int * len(files))()
-        step(ctypes.c_size_t(len(files)), *arrays, errors)
+        result = step(ctypes.c_size_t(len(files)), *arguments, errors)
         for file, code in zip(files, errors, strict=True):
             file.take(code)
+        return result
+
+
+class _Made:
+    """What is known of files that are to be made, or are open already, and what becomes of them."""
+
+    def __init__(self, files: Sequence[File]) -> None:
+        count = len(files)
+        self.arrays = (
+            _fds(files),
+            (ctypes.c_uint64 * count)(*[file.device for file in files]),
+            (ctypes.c_uint64 * count)(*[file.octets for file in files]),
+        )
+
+    def note(self, files: Sequence[File]) -> None:
+        for file, fd, device, octets in zip(files, *self.arrays, strict=True):
+            file.fd = fd
+            if device != _NO_DEVICE:
+                file.device, file.octets = device, octets
+            elif fd < 0:
+                file.path = b""
+
+
+def _contents(files: Sequence[File]) -> tuple[ctypes.Array[Any], ...]:
+    """Return where files are to be made, with which modes, messages, and octets of these."""
+    count = len(files)
+    return (
+        _strings([file.path for file in files]),
+        (ctypes.c_uint32 * count)(*[file.mode for file in files]),
+        _strings([file.message for file in files]),
+        (ctypes.c_size_t * count)(*[len(file.message) for file in files]),
+    )
 
 
 def _fds(files: Sequence[File]) -> ctypes.Array[ctypes.c_int]:

@@ -10,8 +10,7 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from mailport.deliver.delivery import Delivery, step
-from mailport.deliver.message_file import create, show
+from mailport.deliver.delivery import Delivery
 from mailport.deliver.sync import Commit, Sync
 from mailport.process.threads import Helpers, Threads
 
@@ -117,7 +116,5 @@ class _Group:
         """Go each step with all of them, so that the file system makes as few of each as it can."""
         for delivery in self._to_write:
             delivery.prepare()
-        step(self._to_write, lambda files: create([file for file in files if file.fd < 0]))
-        sync.files(self._to_write)
-        step(self.deliveries, show)
-        sync.folders(self.deliveries)
+        sync.write(self._to_write)
+        sync.show(self.deliveries)

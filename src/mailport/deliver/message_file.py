@@ -119,6 +119,11 @@ class MessageFile(File):
 def create(files: Sequence[MessageFile]) -> None:
     """Make those that are prepared, in `tmp`. One that fails has its error afterwards."""
     file_steps.STEPS.create(files)
+    create_again(files)
+
+
+def create_again(files: Sequence[MessageFile]) -> None:
+    """Make those whose mailbox was removed since it was last seen. No message is held behind that."""
     gone = [file for file in files if isinstance(file.error, FileNotFoundError)]
     for file in gone:
         try:

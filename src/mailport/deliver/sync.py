@@ -23,7 +23,7 @@ from mailport.deliver import disk, file_steps
 from mailport.deliver.delivery import Delivery, step
 from mailport.deliver.file_steps import NOWHERE
 from mailport.deliver.file_system import device_of, why_not_as_a_whole, why_not_in_order
-from mailport.deliver.message_file import MessageFile
+from mailport.deliver.message_file import MessageFile, create, create_again, show
 from mailport.process.threads import Helpers
 
 
@@ -38,11 +38,11 @@ class Way(StrEnum):
 class Sync(Protocol):
     """What makes one group of deliveries durable. A delivery that is not has its error afterwards."""
 
-    def files(self, deliveries: Sequence[Delivery]) -> None:
-        """Do what comes between the last write and the first rename, and close the files."""
+    def write(self, deliveries: Sequence[Delivery]) -> None:
+        """Have their files in `tmp`, as safe as they must be before the first of the group is renamed, and closed."""
 
-    def folders(self, deliveries: Sequence[Delivery]) -> None:
-        """Do what comes behind the last rename."""
+    def show(self, deliveries: Sequence[Delivery]) -> None:
+        """Have all files in `new`, durably."""
 
 
 class FileSync:
@@ -51,13 +51,24 @@ class FileSync:
     def __init__(self, helpers: Helpers) -> None:
         self._helpers = helpers
 
-    def files(self, deliveries: Sequence[Delivery]) -> None:
+    def write(self, deliveries: Sequence[Delivery]) -> None:
         """Have all of them written at once, and then wait for each."""
-        _begin_write_out(deliveries)
+        _create(deliveries)
+        self.files(deliveries)
+
+    def files(self, deliveries: Sequence[Delivery]) -> None:
+        """Do so with files that are there."""
+        if len(deliveries) > 1:
+            step(deliveries, file_steps.STEPS.begin_write_out)
         self._helpers.each(lambda delivery: delivery.each(MessageFile.sync), deliveries)
 
-    def folders(self, deliveries: Sequence[Delivery]) -> None:
+    def show(self, deliveries: Sequence[Delivery]) -> None:
         """Sync each folder once."""
+        step(deliveries, show)
+        self.folders(deliveries)
+
+    def folders(self, deliveries: Sequence[Delivery]) -> None:
+        """Do so with files that are in them already."""
         in_folder: dict[bytes, list[Delivery]] = {}
         for delivery in deliveries:
             for folder in delivery.folders():
@@ -73,23 +84,28 @@ class JournalSync:
         self._device = device
         self._each = each
 
-    def files(self, deliveries: Sequence[Delivery]) -> None:
+    def write(self, deliveries: Sequence[Delivery]) -> None:
         """Have all of them written at once, and wait until the disk has taken them."""
-        if not _are_on(self._device, deliveries):
-            self._each.files(deliveries)
-            return
-        _begin_write_out(deliveries)
-        step(deliveries, file_steps.STEPS.write_out)
-        step(deliveries, file_steps.STEPS.close)
+        done = True
 
-    def folders(self, deliveries: Sequence[Delivery]) -> None:
+        def put(files: Sequence[MessageFile]) -> None:
+            nonlocal done
+            done = file_steps.STEPS.put_on_disk(files, self._device)
+            create_again(files)
+
+        step(deliveries, put)
+        if not done:
+            self._each.files(deliveries)
+
+    def show(self, deliveries: Sequence[Delivery]) -> None:
         """Sync the folder that was changed last: the journal holds all that was done before."""
+        step(deliveries, show)
         shown = [delivery for delivery in deliveries if delivery.folders()]
         if not shown or not _are_on(self._device, deliveries):
             self._each.folders(deliveries)
             return
         try:
-            disk.sync_folder(shown[-1].files[-1].new)
+            file_steps.STEPS.sync_folder(shown[-1].files[-1].new)
         except FileNotFoundError:  # somebody removed that mailbox, and nothing has been synced
             self._each.folders(deliveries)
         except OSError as error:  # of all of them: a second sync may succeed, as the kernel reports a failure once
@@ -105,16 +121,18 @@ class VolumeSync:
         self._device = os.fstat(fd).st_dev
         self._each = each
 
-    def files(self, deliveries: Sequence[Delivery]) -> None:
+    def write(self, deliveries: Sequence[Delivery]) -> None:
         """Sync them all at once; each by itself where one lies elsewhere, as a mailbox may be mounted or linked."""
+        _create(deliveries)
         if _are_on(self._device, deliveries):
             step(deliveries, file_steps.STEPS.close)
             self._sync(deliveries)
         else:
             self._each.files(deliveries)
 
-    def folders(self, deliveries: Sequence[Delivery]) -> None:
+    def show(self, deliveries: Sequence[Delivery]) -> None:
         """Sync them all at once, likewise."""
+        step(deliveries, show)
         if _are_on(self._device, deliveries):
             self._sync(deliveries)
         else:
@@ -171,9 +189,9 @@ class Commit(NamedTuple):
                 os.close(fd)
 
 
-def _begin_write_out(deliveries: Sequence[Delivery]) -> None:
-    if len(deliveries) > 1:
-        step(deliveries, file_steps.STEPS.begin_write_out)
+def _create(deliveries: Sequence[Delivery]) -> None:
+    """Make the files of those that are not there yet."""
+    step(deliveries, lambda files: create([file for file in files if file.fd < 0]))
 
 
 def _are_on(device: int, deliveries: Sequence[Delivery]) -> bool:
@@ -183,7 +201,7 @@ def _are_on(device: int, deliveries: Sequence[Delivery]) -> bool:
 
 def _sync_folder(folder: bytes, deliveries: Sequence[Delivery]) -> None:
     try:
-        disk.sync_folder(folder)
+        file_steps.STEPS.sync_folder(folder)
     except OSError as error:
         for delivery in deliveries:
             delivery.fail(error)
