@@ -72,12 +72,18 @@ def sign(message: bytes, *, form: bytes = b"relaxed/relaxed", **options: object)
     )
 
 
-def sign_ed25519(message: bytes, key: Ed25519PrivateKey, selector: str = "s", domain: str = "example.org") -> bytes:
-    """Sign From and Subject, relaxed/relaxed (RFC 8463 §3). dkimpy would need NaCl for it, which nothing else does."""
+def sign_ed25519(
+    message: bytes,
+    key: Ed25519PrivateKey,
+    selector: str = "s",
+    domain: str = "example.org",
+    names: str = "from:subject",
+) -> bytes:
+    """Sign fields, relaxed/relaxed (RFC 8463 §3). dkimpy would need NaCl for it, which nothing else does."""
     section, body = split(message)
     hashed = BodyHash(relaxed=True)
     hashed.update(body)
-    tags = f"v=1; a=ed25519-sha256; c=relaxed/relaxed; d={domain}; s={selector}; h=from:subject"
+    tags = f"v=1; a=ed25519-sha256; c=relaxed/relaxed; d={domain}; s={selector}; h={names}"
     field = f"DKIM-Signature: {tags}; bh={b64encode(hashed.digest()).decode()}; b=".encode()
     unsigned = dkim.read(Fields(field + b"AAAA\r\n").all[0])
     assert isinstance(unsigned, Signature)

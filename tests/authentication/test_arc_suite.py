@@ -13,6 +13,7 @@ from mailport.authentication.body_hash import BodyHashes
 from mailport.authentication.fields import Fields
 from tests.authentication.signing import NOW, split
 from tests.authentication.zones import Zone, answering, published, run, suite
+from tests.tables import table
 
 PATH = "arc/arc-draft-validation-tests.yml"
 
@@ -49,6 +50,47 @@ def test_suite(case, records):
     found = verified(case["message"].replace("\n", "\r\n").encode(), zone)
 
     assert found.result == (case["cv"] or "fail").lower(), found.why
+
+
+@pytest.mark.parametrize(
+    ("instance", "read"),
+    table(
+        {
+            "as it is usual": ("i=1;", True),
+            "two digits": ("i=01;", True),
+            "a comment in front of it": ("(a hop) i=1;", True),
+            "comments all round": ("i (a) = (b)\r\n 1 (c (d;);", False),
+            "a comment behind it": ("i=1 (a; hop);", True),
+            "a fold": ("\r\n i = 1 ;", True),
+            "three digits": ("i=001;", False),
+            "none": ("i=0;", False),
+            "a capital": ("I=1;", False),
+            "no number": ("mx.example.org;", False),
+        }
+    ),
+)
+def test_instance_of_the_results(instance, read):
+    """RFC 8617 §4.2.1: it may have comments and folds, and comes first."""
+    found = arc.read(Fields(_one_set(instance, cv="none")))
+
+    assert isinstance(found, Chain) is read
+    assert read or found.why == "ARC-Authentication-Results without a number"
+
+
+def test_who_sealed_a_broken_chain():
+    """Its last seal is read, though it says itself that the chain is broken."""
+    found = arc.read(Fields(_one_set("i=1;", cv="fail")))
+
+    assert (found.result, found.domain, found.why) == ("fail", "example.org", "set 1 says cv=fail")
+
+
+def _one_set(instance: str, cv: str) -> bytes:
+    signature = "i=1; a=rsa-sha256; d=example.org; s=s; h=from; bh=AAAA; b=AAAA"
+    return (
+        f"ARC-Seal: i=1; a=rsa-sha256; cv={cv}; d=example.org; s=s; b=AAAA\r\n"
+        f"ARC-Message-Signature: {signature}\r\n"
+        f"ARC-Authentication-Results:{instance} mx.example.org; spf=pass\r\n"
+    ).encode()
 
 
 def test_suite_is_whole():

@@ -188,7 +188,8 @@ def resigned(change: bytes, by: bytes) -> bytes:
                 Result.PERMERROR,
                 "expired",
             ),
-            "x= before t=": (resigned(rb" s=s;", b" s=s; x=1;"), Result.PERMERROR, "x= is before t="),
+            "x= before t=": (resigned(rb" s=s;", b" s=s; x=1;"), Result.PERMERROR, "x= is not after t="),
+            "x= as t=": (resigned(rb" t=(\d+);", rb" t=\1; x=\1;"), Result.PERMERROR, "x= is not after t="),
             "x= that is no number": (resigned(rb" s=s;", b" s=s; x=soon;"), Result.PERMERROR, "not a number"),
             "another version": (resigned(rb"v=1", b"v=2"), Result.PERMERROR, "version"),
             "i= of another domain": (
@@ -231,6 +232,8 @@ def test_too_many_fields():
     assert verify(b"X: y\r\n" * (fields.MAX_FIELDS - 20) + signed, RSA)[0].result is Result.PASS
     found = verify(b"X: y\r\n" * (fields.MAX_FIELDS - 1) + signed, RSA)[0]
     assert (found.result, found.why) == (Result.PERMERROR, "more than 1000 header fields")
+    unsigned = verify(b"X: y\r\n" * fields.MAX_FIELDS + MESSAGE, RSA)[0]
+    assert (unsigned.result, unsigned.why) == (found.result, found.why)
 
 
 def test_a_key_with_a_long_exponent():
@@ -283,6 +286,26 @@ def test_oversigning():
 
     assert verify(b"X-Other: x\r\n" + signed, RSA)[0].result is Result.PASS
     assert verify(b"From: eve@example.net\r\n" + signed, RSA)[0].result is Result.FAIL
+
+
+@pytest.mark.parametrize(
+    ("message", "names"),
+    table(
+        {
+            "there is no other": (MESSAGE, "from:dkim-signature"),
+            "there is one other, and no more may be added": (sign(MESSAGE), "from:dkim-signature:dkim-signature"),
+        }
+    ),
+)
+def test_a_signature_is_none_of_the_fields_that_it_signs(message, names):
+    """RFC 6376 §3.5, h=: it may include other signatures, and not the one that is being made."""
+    key = signing.ed25519_key()
+    zone = RSA | signing.zone(e=signing.ed25519_record(key))
+
+    signed = signing.sign_ed25519(message, key, "e", names=names)
+
+    assert {one.result for one in verify(signed, zone)} == {Result.PASS}
+    assert verify(sign(signed), zone)[1].result is Result.FAIL
 
 
 def test_lowest_field_first():

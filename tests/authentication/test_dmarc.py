@@ -466,7 +466,7 @@ def test_rfc_9989(zone, author, found, result, policy):
                 "a.example.org",
                 [],
                 "temperror",
-                "quarantine",
+                "reject",
             ),
             "whether it exists, and it passes": (
                 {**records(example_org="v=DMARC1; p=none; np=reject"), "a.example.org": "?"},

@@ -207,6 +207,23 @@ def test_rfc_7208_section_7_4(macro, expanded):
     assert spf_macro.expand(macro, values) == expanded
 
 
+@pytest.mark.parametrize(
+    ("digits", "expanded"), [("1", "d.e"), ("0002", "c.d.e"), ("10001", "a.b.c.d.e"), ("9" * 400, "a.b.c.d.e")]
+)
+def test_more_digits_than_labels(digits, expanded):
+    """Section 7.3: all labels are used where there are fewer than the digits say."""
+    assert spf_macro.expand(f"%{{d{digits}}}.e", {"d": "a.b.c.d"}) == expanded
+
+
+@pytest.mark.parametrize(
+    ("text", "whether"),
+    [("%{i}", True), ("a%{i}", True), ("%%", True), ("%%{i}", False), ("%{i}x", False), ("%{i}.x", True), ("a", False)],
+)
+def test_a_domain_spec_ends_in_a_macro_or_a_label(text, whether):
+    """Section 7.1; `%%{i}` is a percent sign, and then text."""
+    assert spf_macro.is_domain_spec(text) is whether
+
+
 def test_rfc_7208_section_7_4_of_ipv6():
     """… and at 2001:db8::cb01."""
     client = ip_address("2001:db8::cb01")
@@ -242,6 +259,11 @@ def test_rfc_7208_section_7_4_of_ipv6():
                 "203.0.113.7",
                 "v=spf1 ptr ptr:example.org a:gone1.example -all",
                 Result.FAIL,
+            ),
+            "a term is one, however many of its hosts have no address of the client's family": (
+                "2001:db8::25",
+                "v=spf1 a mx ip6:2001:db8::/32 -all",
+                Result.PASS,
             ),
             "a name that the client's PTR record makes up is none": (
                 "203.0.113.8",

@@ -82,6 +82,24 @@ def test_text(checking):
     )
 
 
+def test_octets_that_are_no_text(checking):
+    """In an argument they are shown as what cannot be shown."""
+    options = ("--client", "192.0.2.1", "--sender", "a\udcff@example.org", "--helo", "\udcfe", "--output", "json")
+    with dns_server(ZONE) as server:
+        status, out, err = checking(server.port, {}, *options)
+
+    assert (status, err) == (0, "")
+    assert (json.loads(out)["sender"], json.loads(out)["helo"]) == ("a\N{REPLACEMENT CHARACTER}@example.org", "\ufffd")
+
+
+def test_both_from_stdin(capsys):
+    """The message would be empty, or the document."""
+    assert main(["check", "-f", "-", "-", "--client", "192.0.2.1", "--sender", ""]) == 2
+    assert capsys.readouterr().err == (
+        "document and message cannot both come from stdin: one of them has to be a file\n"
+    )
+
+
 def test_json(checking):
     """For programs: as docs/check.schema.json describes it."""
     message = signing.sign(MESSAGE.replace("\n", "\r\n").encode(), include_headers=[b"from", b"subject"])

@@ -19,7 +19,9 @@ from mailport.authentication.result import Result
 
 MAX_SETS = 50  # RFC 8617 §4.2.1
 _RESULTS, _SIGNATURE, _SEAL = b"arc-authentication-results", b"arc-message-signature", b"arc-seal"
-_INSTANCE = re.compile(rb"[ \t\r\n]*i[ \t\r\n]*=[ \t\r\n]*([1-9][0-9]?)[ \t\r\n]*;")
+_COMMENT = rb"\((?:[^()\\]|\\.)*+\)"  # a comment in a comment has no place in front of a number
+_CFWS = rb"(?:[ \t\r\n]|%s)*+" % _COMMENT
+_INSTANCE = re.compile(_CFWS + _CFWS.join((rb"i", rb"=", rb"(0?[1-9]|[1-9][0-9])", rb";")), re.DOTALL)  # §4.2.1
 
 
 class ArcResult(NamedTuple):
@@ -61,29 +63,36 @@ def read(fields: Fields) -> Chain | ArcResult:
     """Read the message's chain (§5.2, steps 1 to 3)."""
     by_kind = [fields.named(kind) for kind in (_RESULTS, _SIGNATURE, _SEAL)]
     count = max(map(len, by_kind))
-    if fields.too_many:
+    if fields.too_many:  # there may be more of it
         return ArcResult(Result.FAIL, "", count, TOO_MANY)
     if not count:
         return ArcResult(Result.NONE, "", 0, "no chain")
+    sets: tuple[_Set, ...] = ()
     try:
-        return _chain(by_kind, count)
+        sets = _sets(by_kind, count)
+        _check_validation(sets)
+        return Chain(sets, _message_signature(sets[-1].signature))
     except (_Fault, tags.TagFault) as fault:
-        return ArcResult(Result.FAIL, "", count, str(fault))
+        return ArcResult(Result.FAIL, sets[-1].seal.domain if sets else "", count, str(fault))
 
 
-def _chain(by_kind: list[list[Field]], count: int) -> Chain:
+def _sets(by_kind: list[list[Field]], count: int) -> tuple[_Set, ...]:
+    """Return the sets, from the first hop on (§5.2, step 2)."""
     if count > MAX_SETS or {len(some) for some in by_kind} != {count}:
         raise _Fault(f"not one to {MAX_SETS} whole sets")
     results = _by_instance([(_instance_of_results(field), field) for field in by_kind[0]])
     signatures = _by_instance([(_instance(tags.parse(field.body)), field) for field in by_kind[1]])
     seals = _by_instance([(_instance(tags.parse(field.body)), field) for field in by_kind[2]])
-    sets = tuple(
+    return tuple(
         _Set(results[instance], signatures[instance], _seal(seals[instance])) for instance in range(1, count + 1)
     )
+
+
+def _check_validation(sets: tuple[_Set, ...]) -> None:
+    """Look whether each hop says that the chain was good when it came there (§5.2, step 3)."""
     for instance, one in enumerate(sets, 1):
         if one.seal.cv != ("none" if instance == 1 else "pass"):
             raise _Fault(f"set {instance} says cv={one.seal.cv[:20]}")
-    return Chain(sets, _message_signature(sets[-1].signature))
 
 
 def _by_instance(numbered: list[tuple[int, Field]]) -> dict[int, Field]:

@@ -66,7 +66,8 @@ class Signature(NamedTuple):
 def signatures(fields: Fields) -> list[Signature | DkimResult]:
     """Read the message's signatures, at most MAX_SIGNATURES; a result in the place of one that cannot be verified."""
     found = [read(field) for field in fields.named(FIELD)[:MAX_SIGNATURES]]
-    if fields.too_many:
+    if fields.too_many:  # there may be more of them
+        found = found or [_NOTHING_KNOWN]
         return [(one.about if isinstance(one, Signature) else one)._replace(why=TOO_MANY) for one in found]
     return found
 
@@ -142,8 +143,8 @@ def over_message(
     names = tuple(word.encode() for word in tags.words(values["h"]))
     signed_at = tags.number(values["t"], "t") if "t" in values else None
     expires = tags.number(values["x"], "x") if "x" in values else None
-    if signed_at is not None and expires is not None and expires < signed_at:
-        return about._replace(why="x= is before t=")
+    if signed_at is not None and expires is not None and expires <= signed_at:
+        return about._replace(why="x= is not after t=")
     return Signature(
         field=field,
         about=about,
@@ -184,7 +185,7 @@ def judge(signature: Signature, key: Key | NoKey, fields: Fields, body_hash: byt
 def header_digest(signature: Signature, fields: Fields) -> bytes:
     """Return the hash that is signed: of the named fields and of the signature without its value (§3.7)."""
     relaxed = signature.relaxed_header
-    hashed = hashlib.sha256(fields.signed(signature.names, relaxed=relaxed))
+    hashed = hashlib.sha256(fields.signed(signature.names, relaxed=relaxed, own=signature.field))
     hashed.update(without_signature(signature.field, relaxed=relaxed))
     return hashed.digest()
 

@@ -123,7 +123,7 @@ def _policy(domain: str, policy_domain: str, record: Record) -> Asking[tuple[Pol
         return _lowered(record.subdomains, record), ""
     exists, unknown = yield from _exists(domain)
     if unknown:
-        return _lowered(min(record.subdomains, record.nonexistent), record), unknown
+        return _lowered(max(record.subdomains, record.nonexistent), record), unknown
     return _lowered(record.subdomains if exists else record.nonexistent, record), ""
 
 

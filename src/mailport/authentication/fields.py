@@ -49,12 +49,17 @@ class Fields:
         """Return the fields of a name, given in lower case, top to bottom."""
         return [self.all[place] for place in reversed(self._by_name.get(name, ()))]
 
-    def signed(self, names: Iterable[bytes], *, relaxed: bool) -> bytes:
-        """Return what a signature over these names covers: each the lowest not yet taken, or nothing (§5.4.2)."""
+    def signed(self, names: Iterable[bytes], *, relaxed: bool, own: Field | None = None) -> bytes:
+        """Return what a signature over these names covers: each the lowest not yet taken, or nothing (§5.4.2).
+
+        `own` is the signature's own field, which is none of them, whatever is named (§3.5, h=).
+        """
         taken: dict[bytes, int] = {}
         parts: list[bytes] = []
         for name in names:
             places, number = self._by_name.get(name, ()), taken.get(name, 0)
+            if number < len(places) and self.all[places[number]] is own:
+                number += 1
             if number < len(places):
                 taken[name] = number + 1
                 parts.append(self._canonical(places[number]) if relaxed else self.all[places[number]].raw)

@@ -14,7 +14,7 @@ from mailport.authentication.result import Result
 from mailport.authentication.spf_record import Kind, Mechanism, Record, SyntaxFault, is_spf, parse
 
 MAX_LOOKUPS = 10  # terms that ask the DNS (§4.6.4)
-MAX_VOID = 2  # … to which there is nothing (§4.6.4)
+MAX_VOID = 2  # … to which the DNS has nothing: an `mx` with three such hosts is one of them (§4.6.4)
 MAX_MX = 10  # hosts of one `mx` (§4.6.4)
 
 
@@ -83,7 +83,8 @@ class _Check:
         }
         self._local_is_ascii = local.isascii()
         self._lookups = 0
-        self._void: set[Question] = set()  # those to which there is nothing; asked again they are no other
+        self._void: set[Question] = set()  # questions to which there is nothing; asked again they are no other
+        self._void_terms: set[int] = set()  # and the terms that asked them, by their number
 
     def host(self, domain: str) -> Asking[tuple[Result, str]]:
         """Check one domain: the first, or one that another includes or redirects to. Raises _Fault."""
@@ -174,10 +175,11 @@ class _Check:
         return answer
 
     def _count_void(self, question: Question, answer: Answer) -> None:
-        if answer.void:
+        if answer.void and question not in self._void:
             self._void.add(question)
-            if len(self._void) > MAX_VOID:
-                why = f"more than {MAX_VOID} questions to which there is nothing: {question.name}"
+            self._void_terms.add(self._lookups)
+            if len(self._void_terms) > MAX_VOID:
+                why = f"more than {MAX_VOID} terms to which there is nothing: {question.name}"
                 raise _Fault(Result.PERMERROR, why)
 
     def _count_lookup(self) -> None:

@@ -13,7 +13,6 @@ _EXPAND = r"%\{(?P<letter>[slodiphv])(?P<digits>0*[1-9][0-9]*)?(?P<reverse>r?)(?
 # %{c}, %{r} and %{t} stand in explanations only, which are not shown
 _MACRO = re.compile(rf"{_EXPAND}|%(?P<escape>[%_-])", re.IGNORECASE)
 _MACRO_STRING = re.compile(r"(?:%\{[slodiphv](?:0*[1-9][0-9]*)?r?[-.+,/_=]*\}|%[%_-]|[!-$&-~])*+", re.IGNORECASE)
-_ENDS_IN_MACRO = re.compile(r"(?:%\{[^{}]*\}|%[%_-])\Z")
 _TOP_LABEL = re.compile(r"[A-Za-z0-9]*[A-Za-z][A-Za-z0-9]*|[A-Za-z0-9]+-[A-Za-z0-9-]*[A-Za-z0-9]")
 _ESCAPES = {"%": "%", "_": " ", "-": "%20"}
 _UNRESERVED = "-._~"
@@ -29,7 +28,12 @@ def is_domain_spec(text: str) -> bool:
     if not is_macro_string(text):
         return False
     _, dot, last = text.removesuffix(".").rpartition(".")
-    return _ENDS_IN_MACRO.search(text) is not None or (dot == "." and _TOP_LABEL.fullmatch(last) is not None)
+    return _ends_in_macro(text) or (dot == "." and _TOP_LABEL.fullmatch(last) is not None)
+
+
+def _ends_in_macro(text: str) -> bool:
+    """Whether a macro is the last there is, from the left on: `%%{i}` is a percent sign, and text behind it."""
+    return max((match.end() for match in _MACRO.finditer(text)), default=-1) == len(text)
 
 
 def letters(text: str) -> frozenset[str]:
@@ -48,7 +52,7 @@ def expand(text: str, values: Mapping[str, str]) -> str:
         if match["reverse"]:
             parts.reverse()
         if match["digits"]:
-            parts = parts[-int(match["digits"][-4:]) :]
+            parts = parts[-int(match["digits"].lstrip("0")[:4]) :]  # no name has 1,000 labels
         expanded = ".".join(parts)
         return quote(expanded, safe=_UNRESERVED) if letter.isupper() else expanded
 

@@ -80,8 +80,8 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the command; return its exit status."""
     literal = f"[IPv6:{options.client}]" if options.client.version == 6 else f"[{options.client}]"
-    sender = options.sender.removeprefix("<").removesuffix(">")
-    given = _Given(options.client, sender, literal if options.helo is None else options.helo)
+    sender = _as_text(options.sender).removeprefix("<").removesuffix(">")
+    given = _Given(options.client, sender, literal if options.helo is None else _as_text(options.helo))
     return check(options.file, options.message, given, as_json=options.output == "json", out=sys.stdout, err=sys.stderr)
 
 
@@ -89,6 +89,10 @@ def check(paths: Iterable[Path], message: Path, given: _Given, *, as_json: bool,
     """Check a message; returns the exit code: 0, whatever is found, or 2 with the faults of document and options."""
     from mailport.listener.rehearsal import rehearse  # noqa: PLC0415 - the other commands start without it
 
+    paths = list(paths)
+    if str(message) == "-" and "-" in map(str, paths):
+        print("document and message cannot both come from stdin: one of them has to be a file", file=err)
+        return 2
     try:
         spec = documents.load(read_files(paths)).gateway.spec
         content = sys.stdin.buffer.read() if str(message) == "-" else message.read_bytes()
@@ -103,6 +107,11 @@ def check(paths: Iterable[Path], message: Path, given: _Given, *, as_json: bool,
     rehearsal = asyncio.run(rehearse(spec, content, given.client, _split(given.sender), given.helo))
     out.write(_json(spec, given, rehearsal) if as_json else _text(spec, given, rehearsal))
     return 0
+
+
+def _as_text(argument: str) -> str:
+    """Return an argument with U+FFFD in place of octets that are no text, as they could not be written again."""
+    return os.fsencode(argument).decode(errors="replace")
 
 
 def _client(text: str) -> IpAddress:

@@ -43,7 +43,8 @@ async def rehearse(
     of_client = checker.begin(client, asked) if checker is not None else None
     if checker is None or of_client is None:
         return Rehearsal()
-    space = Space()
+    # Room for any message: it may be twice as long with CRLF line ends, and a client holds a quarter at most
+    space = Space(scratch_limit=8 * len(message))
     try:
         content = Content(space, client)
         newlines = Newlines()
