@@ -120,6 +120,16 @@ async def test_the_same_recipient_twice_gets_it_once(tmp_path: Path):
     assert [recipient for recipient, _ in world.boxes[0].got] == ["Anna@example.org"]
 
 
+async def test_another_mail_server_hears_each_local_part_as_it_is(tmp_path: Path):
+    """Only it knows whether they are the same (RFC 5321 §2.4). A domain is the same in any case."""
+    world = World(tmp_path, Box())
+    world.routes[0] = replace(world.routes[0], facts=world.routes[0].facts._replace(relays=True))
+    spelt = ("Anna@example.org", "anna@example.org", "anna@EXAMPLE.org")
+    await world.send(MESSAGE, *((Address.parse(address), 0) for address in spelt))
+
+    assert [recipient for recipient, _ in world.boxes[0].got] == ["Anna@example.org", "anna@example.org"]
+
+
 class Never(Box):
     """It never comes to an end by itself."""
 

@@ -13,7 +13,7 @@ END = b"\r\n.\r\n"
 _STUFFED = b"\r\n."
 _CLEAN = (None, "\r\n")
 _CRS = re.compile(rb"\r++\n?+")  # what is left of them when CRLF has become LF
-_MAX_RUN = 64  # CRs before an LF that are one line's end with it; those before them are line ends of their own
+_MAX_RUN = 32 * 1024  # CRs before an LF that are one line's end with it; those before them are line ends of their own
 
 
 class DotStuffed:

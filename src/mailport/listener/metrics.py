@@ -79,7 +79,7 @@ message_bytes = _Histograms(
 ).labels("")
 _delivery_seconds = _Histograms(
     "mailport_delivery_seconds",
-    "From the end of DATA to the reply.",
+    "From the end of DATA to the reply, of accepted messages.",
     "route",
     _SECONDS,
 )

@@ -20,6 +20,8 @@ _FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 _MOMENT = 0.001  # seconds: a deadline of 0 would be none
 _WORTH_A_LOOK = 16 * 1024  # octets: what is shorter is mostly there in one piece
 
+_LARGER_THAN_SCRATCH = "larger than all of the scratch space"
+
 _log = log.get()
 
 
@@ -64,6 +66,9 @@ class Incoming:
     async def take(self, data: bytes) -> None:
         """Take content as it came off the frame. Raises DropLimit, and nothing else."""
         if self.failure is not None:
+            self.size += len(data)
+            if self.failure is replies.NO_SPACE and self.size > self.content.most:
+                self.failure, self.detail = replies.TOO_LARGE, _LARGER_THAN_SCRATCH
             self._drop(len(data))
             return
         await self._hold(self._newlines.feed(data))
@@ -97,7 +102,7 @@ class Incoming:
         except NoSpace:
             self.fail(replies.NO_SPACE)
         except TooLarge:
-            self.fail(replies.TOO_LARGE, "larger than all of the scratch space")
+            self.fail(replies.TOO_LARGE, _LARGER_THAN_SCRATCH)
         except OSError as error:
             self.fail(replies.NO_SPACE if error.errno in _FULL else replies.INTERNAL, f"scratch: {error}")
         except Exception as error:  # noqa: BLE001 - a fault of ours is a 451 at the end, not in the middle

@@ -154,6 +154,7 @@ class Session(SMTP):
             except LineTooLong as error:
                 verb = error.start.partition(b" ")[0].upper()
                 refusal = self._gate(verb, error.start, limits.MAX_AUTH_LINE + 1) or replies.LINE_TOO_LONG
+                self._behind_refused_mail |= verb == b"MAIL"
                 # How long a chunk is that follows such a line is not known: it would be taken for commands.
                 self.reply(replace(refusal, close=True) if verb == b"BDAT" else refusal)
                 continue
@@ -171,6 +172,8 @@ class Session(SMTP):
                 await _VERBS[verb](self, argument)
             elif verb == b"BDAT":
                 await self._refuse_chunk(argument, refusal)
+                if self.transaction is not None:  # a message with a hole in it is none
+                    self._fail_chunks()
             else:
                 self.reply(refusal)
                 self._behind_refused_mail |= verb == b"MAIL"
@@ -513,8 +516,7 @@ class Session(SMTP):
         if transaction is None or not transaction.recipients:
             refusal = replies.CHUNK_OUT_OF_PLACE if self._chunk_failed else self._out_of_sequence(transaction)
             await self._refuse_chunk(argument, refusal)
-            self._end_transaction()
-            self._chunk_failed = True
+            self._fail_chunks()
             return
         incoming = transaction.incoming or transaction.begin(self.server.space, self.client.key)
         # One for all chunks: they are one message to minDataRate.
@@ -524,7 +526,7 @@ class Session(SMTP):
             await self._finish(transaction)
         elif incoming.failure is not None:
             self._answer(transaction, incoming.failure, incoming.detail, 0.0)
-            self._chunk_failed = True
+            self._fail_chunks()
         else:
             self.wire.write(replies.CHUNK_OK.line)
 
@@ -536,6 +538,11 @@ class Session(SMTP):
         elif not refusal.close:
             await self._new_reader().drop(octets, self.server.config.drop_limit)
         self.reply(refusal)
+
+    def _fail_chunks(self) -> None:
+        """Take no more chunks of a message of which one was refused (RFC 3030 §4.2)."""
+        self._end_transaction()
+        self._chunk_failed = True
 
     def _new_reader(self) -> Reader:
         return Reader(self.wire, self.server.config.spec.limits, self.loop.time)

@@ -136,7 +136,9 @@ class Transaction:
             self.detail = str(failed)
             return failed.reply
         leg = self._legs.setdefault(route.facts.number, Leg(route))
-        leg.recipients.setdefault(recipient.key, recipient)
+        # Another mail server may tell local parts apart that differ in case alone (RFC 5321 §2.4)
+        key = f"{recipient.local}@{recipient.domain_key}" if route.facts.relays else recipient.key
+        leg.recipients.setdefault(key, recipient)
         self.recipients.append(recipient)
         return replies.RECIPIENT_OK
 
@@ -181,7 +183,7 @@ class Transaction:
         refused: dict[str, Reply] = {}
         deferred: list[Reply] = []
         for number, leg in enumerate(self._in_order()):
-            recipients = [recipient for key, recipient in leg.recipients.items() if key not in skipped]
+            recipients = [recipient for recipient in leg.recipients.values() if recipient.key not in skipped]
             if not recipients:
                 continue
             outcomes = await self._deliver_to(leg.route, message.for_route(number), recipients, until)

@@ -115,6 +115,11 @@ class Content:
         """Whether some of it is in the scratch folder, and not all in memory."""
         return self._in_file > 0
 
+    @property
+    def most(self) -> int:
+        """How many octets all of the scratch space could hold."""
+        return self._space.scratch.limit
+
     async def append(self, data: bytes) -> None:
         """Take the next octets.
 
