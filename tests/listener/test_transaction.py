@@ -120,6 +120,18 @@ async def test_the_same_recipient_twice_gets_it_once(tmp_path: Path):
     assert [recipient for recipient, _ in world.boxes[0].got] == ["Anna@example.org"]
 
 
+async def test_what_one_spelling_has_is_not_what_another_has(tmp_path: Path):
+    """Where one of two was put off, the next attempt is for that one."""
+    outcomes = iter((take(), put_off(), take()))
+    world = World(tmp_path, Box(lambda: next(outcomes)))
+    world.routes[0] = replace(world.routes[0], facts=world.routes[0].facts._replace(relays=True))
+    spelt = [(Address.parse(f"{local}@example.org"), 0) for local in ("Anna", "anna")]
+    first, second = [await world.send(MESSAGE, *spelt) for _ in range(2)]
+
+    assert (first.reason, second.code) == ("partial", 250)
+    assert [recipient for recipient, _ in world.boxes[0].got] == ["Anna@example.org", "anna@example.org"]
+
+
 async def test_another_mail_server_hears_each_local_part_as_it_is(tmp_path: Path):
     """Only it knows whether they are the same (RFC 5321 §2.4). A domain is the same in any case."""
     world = World(tmp_path, Box())

@@ -58,6 +58,8 @@ class Address:
     domain_key: str = field(init=False, repr=False, compare=False)
     key: str = field(init=False, repr=False, compare=False)
     """Equal for two spellings of one mailbox. What follows the last `@` is the domain."""
+    spelt_key: str = field(init=False, repr=False, compare=False)
+    """As `key`, with the local part as it is spelt: who else may fold it, only its own server knows (RFC 5321 §2.4)."""
     is_ascii: bool = field(init=False, repr=False, compare=False)
     """Whether a server without SMTPUTF8 can be told this address (RFC 6531 §3.2)."""
     _text: str = field(init=False, repr=False, compare=False)
@@ -66,6 +68,7 @@ class Address:
         object.__setattr__(self, "local_key", local_key(self.local))
         object.__setattr__(self, "domain_key", domain_key(self.domain))
         object.__setattr__(self, "key", f"{self.local_key}@{self.domain_key}")
+        object.__setattr__(self, "spelt_key", f"{self.local}@{self.domain_key}")
         object.__setattr__(self, "is_ascii", self.local.isascii() and self.domain.isascii())
         object.__setattr__(self, "_text", f"{_quoted(self.local)}@{self.domain}")
 

@@ -59,4 +59,4 @@ class Delivered:
 
 
 def _pair(sender: Address | None, recipient: Address) -> _Pair:
-    return (sender.key if sender is not None else "", recipient.key)
+    return (sender.key if sender is not None else "", recipient.spelt_key)  # another's in each spelling, perhaps

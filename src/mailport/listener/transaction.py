@@ -136,9 +136,7 @@ class Transaction:
             self.detail = str(failed)
             return failed.reply
         leg = self._legs.setdefault(route.facts.number, Leg(route))
-        # Another mail server may tell local parts apart that differ in case alone (RFC 5321 §2.4)
-        key = f"{recipient.local}@{recipient.domain_key}" if route.facts.relays else recipient.key
-        leg.recipients.setdefault(key, recipient)
+        leg.recipients.setdefault(recipient.spelt_key if route.facts.relays else recipient.key, recipient)
         self.recipients.append(recipient)
         return replies.RECIPIENT_OK
 
@@ -179,11 +177,11 @@ class Transaction:
         if delivered.may_have(sender, self.recipients, self._clock()):
             digest = await message.digest()
             have = [recipient for recipient in self.recipients if delivered.has(sender, recipient, digest)]
-        skipped = {recipient.key for recipient in have}
+        skipped = {recipient.spelt_key for recipient in have}
         refused: dict[str, Reply] = {}
         deferred: list[Reply] = []
         for number, leg in enumerate(self._in_order()):
-            recipients = [recipient for recipient in leg.recipients.values() if recipient.key not in skipped]
+            recipients = [recipient for recipient in leg.recipients.values() if recipient.spelt_key not in skipped]
             if not recipients:
                 continue
             outcomes = await self._deliver_to(leg.route, message.for_route(number), recipients, until)

@@ -111,6 +111,8 @@ class _Connector(BaseConnector):
     def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
         old = self._loop.time() - self._born.get(protocol, 0.0) >= LIFE_SECONDS
         many = len(self._conns.get(key, ())) >= MOST_IDLE
+        if should_close:  # at once: a peer that takes nothing would keep what is left, and the descriptor, for ever
+            protocol.abort()
         super()._release(key, protocol, should_close=should_close or old or many)
 
 

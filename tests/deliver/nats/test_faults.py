@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
+from mailport.address.mail_address import Address
 from mailport.deliver.destination import Outcome, Receipt, Unavailable
+from mailport.deliver.nats import answers
 from mailport.deliver.nats.destination import Nats
 from mailport.deliver.trials import NoTurn
-from tests.deliver.conftest import MESSAGE, deliver, verify
+from tests.deliver.conftest import MESSAGE, deliver, held, verify
 from tests.deliver.nats.faulty import Fault, faulty
 from tests.deliver.nats.servers import STREAM, NatsServer, client, cluster, make_stream, messages, nats_server
 from tests.deliver.nats.streams import stream
@@ -119,6 +121,59 @@ async def test_a_stream_that_is_full(running: NatsServer):
     assert "maximum messages exceeded" in str(second)
     assert second.reply.reason == UNAVAILABLE
     assert [subject for subject, _, _ in found] == ["mail.example.org.anna"]
+
+
+async def test_what_the_stream_does_not_take_holds_up_no_other(running: NatsServer):
+    """However often it comes: a subject that is full, and one of a recipient without a local part."""
+    await make_stream(running, max_msgs_per_subject=1, discard="new", discard_new_per_subject=True)
+    async with stream(running.url) as destination:
+        for number in range(7):
+            another = b"Message-ID: <%d@example.net>\r\n" % number + MESSAGE
+            (full,) = await deliver(destination, "full@example.org", content=another)
+        (other,) = await deliver(destination, "anna@example.org", content=WITH_ID)
+        (empty,) = await deliver(destination, '""@example.org', content=WITH_ID)
+    found = await messages(running)
+    async with client(running) as (_, jetstream):
+        await jetstream.delete_stream(STREAM)
+
+    assert isinstance(full, Unavailable)
+    assert isinstance(other, Receipt)
+    assert isinstance(empty, Receipt)
+    assert [subject for subject, _, _ in found] == [f"mail.example.org.{local}" for local in ("full", "anna", "=")]
+
+
+async def test_more_recipients_than_headers_can_name(server: NatsServer):
+    """The stream takes headers of 64 KiB: the recipients of one subject are told apart in several messages."""
+    recipients = [f"{'x' * 50}{number}@example.org" for number in range(1500)]
+    async with stream(server.url, subject="mail.all") as destination:
+        outcomes = await deliver(destination, *recipients)
+    named = [headers["Mailport-Rcpt-To"].split(", ") for _, headers, _ in await messages(server)]
+
+    assert all(isinstance(outcome, Receipt) for outcome in outcomes)
+    assert [recipient for some in named for recipient in some] == recipients
+    assert len(named) == 3
+
+
+async def test_an_object_that_may_be_named_stays(server: NatsServer):
+    """Where another answers in the stream's place, the message may be there: it comes again, and finds its object."""
+    large = b"Message-ID: <one@example.net>\r\n\r\n" + b"y" * (3 * 1024 * 1024) + b"\r\n"
+    async with client(server) as (_, jetstream):
+        store = await jetstream.create_object_store("BODIES")
+        async with stream(server.url, objectStore="BODIES", timeoutSeconds=20) as destination:
+            read = answers.acknowledgement
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(answers, "acknowledgement", lambda octets, _: read(octets, "ANOTHER"))
+                outcome = await attempt(destination, large)
+            async with held(large) as whole:
+                (again,) = await destination.deliver(whole.for_route(1), [Address.parse("anna@example.org")])
+        [(_, headers, _)] = await messages(server)
+        data = (await store.get(headers["Mailport-Object"])).data
+        await jetstream.delete_object_store("BODIES")
+
+    assert isinstance(outcome, Unavailable)
+    assert isinstance(again, Receipt)
+    assert data is not None
+    assert data.endswith(large)
 
 
 async def test_a_stream_that_goes_while_we_are_connected(server: NatsServer):

@@ -24,6 +24,7 @@ from tests.tables import table
             "in the case in which addresses are compared": ("{local}.{domain}", "Anna@Example.ORG", "anna.example.org"),
             "a dot of the local part is no token's end": ("mail.{local}", "anna.b@example.org", "mail.anna=2Eb"),
             "nor is anything a wildcard": ("mail.{local}", '"*.>"@example.org', "mail.=2A=2E=3E"),
+            "nor is it nothing": ("mail.{local}", '""@example.org', "mail.="),
             "nor a blank": ("mail.{local}", '"a b"@example.org', "mail.a=20b"),
             "the sign itself": ("mail.{local}", "a=2Eb@example.org", "mail.a=3D2eb"),
             "not ASCII": ("mail.{local}", "änna@example.org", "mail.=C3=A4nna"),

@@ -9,6 +9,7 @@ import pytest
 
 from mailport.address.mail_address import Address
 from mailport.deliver.destination import Receipt, Refused, Unavailable
+from mailport.deliver.nats.destination import _Part
 from mailport.deliver.repeated import Repeated
 from mailport.outward.allowed import Allowed
 from tests.deliver.conftest import MESSAGE, deliver, held
@@ -92,7 +93,7 @@ async def test_the_limit_is_max_payload_to_the_octet(server: NatsServer):
         around = len(TRACE) + sum(
             len(name) + len(value) + 4
             for name, value in destination._headers(
-                empty, await Repeated.of(empty), "mail.example.org.a", [Address.parse("a@example.org")]
+                empty, await Repeated.of(empty), _Part("mail.example.org.a", [Address.parse("a@example.org")])
             ).items()
         )
         room = (1 << 20) - around - len("NATS/1.0\r\n\r\n")

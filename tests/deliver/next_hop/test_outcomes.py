@@ -32,6 +32,13 @@ UNAVAILABLE = b"451 4.3.0 the destination is not available, try again later\r\n"
             "another no to MAIL": (Step.MAIL, "550 5.7.1 policy", UNAVAILABLE, "destination_misconfigured"),
             "MAIL without enhanced code": (Step.MAIL, "550 no", UNAVAILABLE, "destination_misconfigured"),
             "the content": (Step.CONTENT, "554 5.7.1 spam", b"554 5.7.1 spam\r\n", "destination_refused"),
+            "BDAT, which something in between does not know": (
+                Step.CONTENT,
+                "500 5.5.2 unrecognized",
+                UNAVAILABLE,
+                "destination_misconfigured",
+            ),
+            "… or does not want now": (Step.CONTENT, "554 5.5.1 no", UNAVAILABLE, "destination_misconfigured"),
             "… later": (Step.CONTENT, "452 4.2.2 over quota", UNAVAILABLE, "destination_unavailable"),
             "DATA itself": (Step.DATA, "554 5.5.1 no", UNAVAILABLE, "destination_misconfigured"),
             "at connect": (Step.GREETING, "554 5.7.1 go away", UNAVAILABLE, "destination_misconfigured"),

@@ -38,6 +38,19 @@ class Talk:
         return "\n".join(self.lines[start + 1 :])
 
 
+def test_a_part_of_a_reply_is_not_the_next_ones():
+    """What came too many and by half would be taken for the answer to what is sent next."""
+    talk = Talk()
+    assert talk.session.idle
+    talk.mail()
+    assert talk.hears("250 2.1.0 Ok\r\n250 o")
+    assert talk.session.answered_by_half
+
+    talk = Talk()
+    talk.hears("250 o")
+    assert not talk.session.idle
+
+
 def test_a_message_by_data():
     talk = Talk()
     talk.mail()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -14,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from mailport.address.mail_address import Address
+from mailport.deliver.destination import Unavailable
 from mailport.deliver.webhook import bodies
 from mailport.message.content import Space
 from tests.deliver.webhook.receivers import receiving, webhook
+from tests.disks import open_descriptors
 from tests.messages import hold, message
 
 pytestmark = pytest.mark.slow
@@ -144,3 +147,22 @@ async def test_the_event_loop_turns_while_large_messages_are_read():
     await space.threads.run(lambda: None)  # behind the files that are closed
     space.close()
     assert longest < 0.3, "seconds; and a machine that is busy with other tests"
+
+
+async def test_a_receiver_that_takes_nothing_costs_no_descriptor():
+    """What has not left when the time is over is dropped: the kernel takes nothing more for a program that hangs."""
+    listening = socket.create_server(("127.0.0.1", 0))  # whose queue accepts, and nobody ever reads
+    space = Space()
+    content = await hold(space, b"Subject: x\r\n\r\n" + LINE * (20 * MIB // len(LINE)))
+    async with webhook(listening.getsockname()[1], format="Raw", timeoutSeconds=1) as hook:
+        before = open_descriptors()
+        for _ in range(3):
+            with pytest.raises(Unavailable):
+                await hook.deliver(await message(content), ANNA)
+        async with asyncio.timeout(10):
+            while open_descriptors() > before:  # noqa: ASYNC110 - the event loop closes them in one of its next turns
+                await asyncio.sleep(0.01)
+
+    content.close()
+    space.close()
+    listening.close()

@@ -21,6 +21,10 @@ _OF_SET_UP = frozenset(
 )
 
 
+class Unknown(Unavailable):
+    """Whether the stream has the message, nobody can tell: another answer came than the stream's, or none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """A stream has acknowledged a message."""
@@ -36,11 +40,11 @@ class Stored:
 
 
 def acknowledgement(octets: bytes, stream: str) -> Stored:
-    """Read the answer to a message. Raises Refused or Unavailable where it is none of this stream's."""
+    """Read the answer to a message. Raises Refused, Unavailable; Unknown where it is none of this stream's."""
     answer = parsed(octets)
     sequence = answer.get("seq")
     if answer.get("stream") != stream or not isinstance(sequence, int):
-        raise Unavailable(f"acknowledged by another stream: {_words(str(answer))}", reason=MISCONFIGURED)
+        raise Unknown(f"acknowledged by another stream: {_words(str(answer))}", reason=MISCONFIGURED)
     return Stored(stream, sequence, bool(answer.get("duplicate")))
 
 
@@ -53,7 +57,7 @@ def parsed(octets: bytes) -> dict[str, object]:
             return dict(answer)
         code, words = int(error.get("err_code") or 0), _words(str(error.get("description", "")))
     except (ValueError, AttributeError, TypeError) as caught:
-        raise Unavailable("an answer that cannot be read") from caught
+        raise Unknown("an answer that cannot be read") from caught
     if code == _TOO_LARGE:
         raise too_large(words)
     if code in _OF_SET_UP:

@@ -62,7 +62,8 @@ class Claims:
         """Put an object, by a name that no other delivery has; return the headers that name it. Raises Unavailable."""
         self.must_be_fit()
         try:
-            digest = await session.put(self._store, name, content, self._seconds)
+            largest = self._settings.largest if self._settings is not None else 0
+            digest = await session.put(self._store, name, content, self._seconds, largest)
         except BaseException:  # cancelled, too: it may be there, and nothing will name it
             self._left.append(name)
             raise

@@ -6,7 +6,8 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, ClassVar
+from itertools import starmap
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from mailport.address.mail_address import Address
 from mailport.contract import model
@@ -33,6 +34,7 @@ _LARGE = 8  # larger ones that are sent at a time, each of them whole in memory
 _HEADERS = 8 * 1024  # octets that headers take, at most, but for the recipients
 _FRAME = len("NATS/1.0\r\n\r\n")  # octets that go around headers
 _RECIPIENT = 1024  # octets that a recipient takes there, at most: each of its octets may become three
+_NAMED = 48 * 1024  # octets that the recipients of one message take there: a stream takes headers of 64 KiB
 _FAILURES = (Unavailable, CannotConnect, ConnectionLost, TimeoutError)
 
 
@@ -121,31 +123,36 @@ class Nats:
 
     async def _publish(self, message: Message, recipients: Sequence[Address]) -> Sequence[Outcome]:
         session = await self._ready()
-        groups = subjects.by_subject(self._settings.subject, recipients)
+        parts = _parts(subjects.by_subject(self._settings.subject, recipients))
         octets = message.length(final=True)
         if octets <= AT_ONCE:
-            outcomes = await self._publish_to(session, message, octets, groups)
+            outcomes = await self._publish_to(session, message, octets, parts)
         else:
             async with self._trials.turn(self._large):
-                outcomes = await self._publish_to(session, message, octets, groups)
-        if len(groups) == 1:
+                outcomes = await self._publish_to(session, message, octets, parts)
+        if len(parts) == 1:
             return list(outcomes) * len(recipients)
-        by_key = {one.key: outcome for group, outcome in zip(groups.values(), outcomes, strict=True) for one in group}
-        return [by_key[recipient.key] for recipient in recipients]
+        of = {one.spelt_key: outcome for part, outcome in zip(parts, outcomes, strict=True) for one in part.recipients}
+        return [of[recipient.spelt_key] for recipient in recipients]
 
     async def _publish_to(
-        self, session: Session, message: Message, octets: int, groups: dict[str, list[Address]]
+        self, session: Session, message: Message, octets: int, parts: Sequence[_Part]
     ) -> Sequence[Outcome]:
         known = await Repeated.of(message)
-        headers = {subject: self._headers(message, known, subject, group) for subject, group in groups.items()}
+        headers = [self._headers(message, known, part) for part in parts]
         name, content = "", b""
-        if not _fits(octets, headers, groups, self._limit(session)):
+        if not _fits(octets, headers, parts, self._limit(session)):
             name = message.id
-            claim = await self._claim(session, message, name)
-            headers = {subject: one | claim for subject, one in headers.items()}
+            try:
+                claim = await self._claim(session, message, name)
+            except Unavailable as error:  # the object store is at fault, and others' messages need none
+                return [error] * len(parts)
+            headers = [one | claim for one in headers]
         else:
             content = await message.whole(final=True)
-        publishing = [self._publish_one(session, subject, content, one) for subject, one in headers.items()]
+        publishing = [
+            self._publish_one(session, part.subject, content, one) for part, one in zip(parts, headers, strict=True)
+        ]
         outcomes = [await publishing[0]] if len(publishing) == 1 else await asyncio.gather(*publishing)
         if self._claims is not None and name and not any(_may_refer(one) for one in outcomes):
             await self._claims.take_back(session, name)
@@ -161,7 +168,7 @@ class Nats:
         except NoResponders as error:
             return await self._nobody(session, subject, error)
         except ConnectionLost as error:
-            return _Unknown(str(error))
+            return _Lost(str(error))
         except (Unavailable, Refused) as error:
             return error
 
@@ -176,12 +183,10 @@ class Nats:
             return Unavailable(why, reason=MISCONFIGURED)
         return Unavailable(f"{error}: the stream has no leader now")
 
-    def _headers(
-        self, message: Message, known: Repeated, subject: str, recipients: Sequence[Address]
-    ) -> dict[str, str]:
-        return envelope_values.values(message.envelope, recipients, message.disposition) | {
+    def _headers(self, message: Message, known: Repeated, part: _Part) -> dict[str, str]:
+        return envelope_values.values(message.envelope, part.recipients, message.disposition) | {
             "Content-Type": envelope_values.CONTENT_TYPE,
-            "Nats-Msg-Id": f"{known.id(recipients)}.{_digest(subject)}",
+            "Nats-Msg-Id": f"{known.id(part.recipients)}.{_digest(part.subject)}{part.number or ''}",
             "Nats-Expected-Stream": self._settings.stream,
         }
 
@@ -238,27 +243,54 @@ class Nats:
             await session.close()
 
     def _take_note(self, outcomes: Sequence[Outcome]) -> bool | None:
-        """Return whether the stream failed; None where only a subject is wrong: others may be taken."""
+        """Return whether the server failed; None where it answers that it does not take this message.
+
+        It may be of this subject, of these headers, or of the object store alone: others may be taken.
+        """
         if any(isinstance(one, Receipt | Refused) for one in outcomes):
             return False
-        failures = [one for one in outcomes if isinstance(one, Unavailable)]
-        of_stream = [one for one in failures if one.reply.reason != MISCONFIGURED]
-        if of_stream:
-            self._trials.last_failure = of_stream[0].again()
-        return True if of_stream else None
+        lost = [one for one in outcomes if isinstance(one, _Lost)]
+        if lost:
+            self._trials.last_failure = lost[0].again()
+        return True if lost else None
 
 
-class _Unknown(Unavailable):
+class _Part(NamedTuple):
+    """Recipients whose message is one: of one subject, and no more than its headers can name."""
+
+    subject: str
+    recipients: Sequence[Address]
+    number: int = 0  # of those of one subject: each is another message to the stream
+
+
+class _Lost(answers.Unknown):
     """The connection was lost before the acknowledgement: the message may be there."""
 
 
-def _fits(
-    octets: int, headers: Mapping[str, Mapping[str, str]], groups: Mapping[str, Sequence[Address]], limit: int
-) -> bool:
+def _parts(groups: Mapping[str, Sequence[Address]]) -> list[_Part]:
+    """Return one part for each subject; more where its recipients are too many for the headers of one message."""
+    if sum(map(len, groups.values())) <= _NAMED // _RECIPIENT:
+        return list(starmap(_Part, groups.items()))
+    parts: list[_Part] = []
+    for subject, group in groups.items():
+        named: list[list[Address]] = [[]]
+        octets = 0
+        for recipient in group:
+            length = len(envelope_values.encoded(str(recipient))) + 2
+            octets += length
+            if octets > _NAMED and named[-1]:
+                named.append([])
+                octets = length
+            named[-1].append(recipient)
+        parts += [_Part(subject, some, number) for number, some in enumerate(named)]
+    return parts
+
+
+def _fits(octets: int, headers: Sequence[Mapping[str, str]], parts: Sequence[_Part], limit: int) -> bool:
     """Whether a message of so many octets is one for the server with each of these headers."""
-    if octets + _HEADERS + _RECIPIENT * max(map(len, groups.values())) <= limit:
+    if octets + _HEADERS + _RECIPIENT * max(len(part.recipients) for part in parts) <= limit:
         return True
-    largest = max(sum(len(name) + len(value) + 4 for name, value in one.items()) for one in headers.values())
+    largest = max(sum(len(name) + len(value) + 4 for name, value in one.items()) for one in headers)
     return octets + largest + _FRAME <= limit
 
 
@@ -269,7 +301,7 @@ def _digest(subject: str) -> str:
 
 def _may_refer(outcome: Stored | Refused | Unavailable) -> bool:
     """Whether there may be a message in the stream that names this delivery's object."""
-    return isinstance(outcome, _Unknown) or (isinstance(outcome, Stored) and not outcome.duplicate)
+    return isinstance(outcome, answers.Unknown) or (isinstance(outcome, Stored) and not outcome.duplicate)
 
 
 def _now() -> float:

@@ -22,6 +22,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.transport import TcpTransport
+from nats.js.api import ObjectMeta, ObjectMetaOptions
 from nats.js.object_store import ObjectStore
 
 from mailport.deliver.destination import MISCONFIGURED, Unavailable
@@ -33,6 +34,7 @@ from mailport.outward.trust import Tls
 
 DEFAULT_PORT = 4222
 _BUFFER = 64 * 1024  # octets of a line: a server's INFO names all servers of its cluster
+_CHUNK = 128 * 1024  # octets of an object that are one message, at most
 _PING_SECONDS, _MOST_PINGS = 20, 2  # a server that is silent for so long is lost
 _CLOSE_SECONDS = 1.0  # for what is still to be sent, to a server that may take nothing any more
 _NO_RESPONDERS = "503"
@@ -44,13 +46,6 @@ logging.getLogger("nats").propagate = False
 
 class NoResponders(Exception):  # noqa: N818 - NATS' own word
     """Nobody listens to this subject: there is no stream that takes it, or none that has a leader now."""
-
-
-class NotPermitted(Unavailable):
-    """The user may not publish this, or may not listen to the answer."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, reason=MISCONFIGURED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +137,7 @@ class Session:
         return self._client.max_payload
 
     async def request(self, subject: str, content: bytes, headers: dict[str, str] | None = None) -> bytes:
-        """Publish, and return the answer. Raises NoResponders, NotPermitted, ConnectionLost, Unavailable."""
+        """Publish, and return the answer. Raises NoResponders, ConnectionLost, Unavailable."""
         if not self._client.is_connected:
             raise ConnectionLost("the connection was lost")
         number = str(next(self._numbers))
@@ -159,11 +154,18 @@ class Session:
             raise NoResponders(f"no responders for {subject}")
         return message.data
 
-    async def put(self, store: str, name: str, content: Iterator[bytes | bytearray], seconds: float) -> str:
-        """Put an object into an object store; return its digest. Raises Unavailable."""
+    async def put(
+        self, store: str, name: str, content: Iterator[bytes | bytearray], seconds: float, largest: int = 0
+    ) -> str:
+        """Put an object into an object store; return its digest. Raises Unavailable.
+
+        `largest` is how many octets of it the store takes in one message; 0: any number.
+        """
+        chunk = min(_CHUNK, self.max_payload, largest or _CHUNK)
+        meta = ObjectMeta(options=ObjectMetaOptions(max_chunk_size=chunk))
         try:
             objects = await self._store(store, seconds)
-            info = await objects.put(name, io.BufferedReader(_Pieces(content), 128 * 1024))
+            info = await objects.put(name, io.BufferedReader(_Pieces(content), _CHUNK), meta)
         except nats.js.errors.BucketNotFoundError as error:
             raise Unavailable(f"there is no object store {store}", reason=MISCONFIGURED) from error
         except nats.js.errors.Error as error:
@@ -233,7 +235,10 @@ class Session:
         if "permissions violation" in words:
             subject = words.partition('"')[2].partition('"')[0]
             to_answers = "subscription" in words
-            self._fail(NotPermitted(words[:300]), "" if to_answers else subject)
+            if to_answers:  # what was published may be there all the same
+                self._fail(answers.Unknown(words[:300], reason=MISCONFIGURED))
+            else:
+                self._fail(Unavailable(words[:300], reason=MISCONFIGURED), subject)
 
     async def _on_closed(self) -> None:
         self._over = True

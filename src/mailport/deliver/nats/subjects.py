@@ -16,7 +16,8 @@ def subject(template: str, recipient: Address) -> str:
     """Fill a recipient in. Octets outside A-Za-z0-9_- become =XX, so that none is a wildcard, a blank or a dot.
 
     The dots of the domain stay: `mail.{domain}.{local}` is `mail.example.org.anna`. Local part and domain are as
-    addresses are compared: case-folded, and the domain in A-labels.
+    addresses are compared: case-folded, and the domain in A-labels. An empty local part is `=`, as a token has to be
+    something.
     """
     return _filled(template, recipient.local_key, recipient.domain_key)
 
@@ -37,7 +38,7 @@ def matches(patterns: Sequence[str], name: str) -> bool:
 
 @lru_cache(maxsize=4096)  # addresses come again and again
 def _filled(template: str, local: str, domain: str) -> str:
-    filled = {"{local}": _encoded(local), "{domain}": ".".join(_encoded(label) for label in domain.split("."))}
+    filled = {"{local}": _encoded(local) or "=", "{domain}": ".".join(_encoded(label) for label in domain.split("."))}
     return _PLACE.sub(lambda place: filled[place[0]], template)
 
 

@@ -260,6 +260,8 @@ class Client:
             raise self._wrong
         if self._connection.unread:
             raise ProtocolError(f"before the end of the content came {(await self._connection.read())[:80]!r}")
+        if self._session.answered_by_half:
+            raise ProtocolError("before the end of the content came a part of a reply")
 
     async def _outcomes(self, accepted: int, until: float) -> list[Outcome]:
         """Return the outcome of each recipient accepted, if any is known: SMTP has one for all, LMTP one for each.

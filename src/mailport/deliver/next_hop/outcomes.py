@@ -12,6 +12,8 @@ _SENDER = ("5.1.7", "5.1.8", "5.3.4")
 # The refusals of a recipient that go without an enhanced code (RFC 5321 §4.2.2, §4.3.2; RFC 7504 §4). A 503, a 530 or a
 # 535 says nothing of the recipient: it would be ours.
 _OF_RECIPIENTS = frozenset((501, 550, 551, 552, 553, 554, 555, 556))
+# Refusals of a command, whatever it was for: of BDAT that is not known or not let through, or of us
+_OF_COMMANDS = frozenset((500, 501, 502, 503, 504, 530, 535, 538))
 
 
 class Closing(Unavailable):
@@ -23,7 +25,8 @@ def refused(step: Step, answer: Answer) -> Refused | Unavailable:
     if answer.code >= 500:
         if step is Step.RCPT and _is_of_recipient(answer):
             return _passed_on(answer, "no_such_recipient")
-        if (step is Step.MAIL and answer.enhanced in _SENDER) or step is Step.CONTENT:
+        of_content = step is Step.CONTENT and answer.code not in _OF_COMMANDS and answer.enhanced != "5.5.1"
+        if of_content or (step is Step.MAIL and answer.enhanced in _SENDER):
             return _passed_on(answer, "destination_refused")
         return Unavailable(f"{step}: {answer}", reason=MISCONFIGURED)
     return (Closing if answer.code == 421 else Unavailable)(f"{step}: {answer}")

@@ -110,8 +110,14 @@ class Session:
 
     @property
     def idle(self) -> bool:
-        """Whether everything sent is answered, and the next transaction can begin."""
-        return not (self._awaited or self._handshake or self._dots or self._accepted or self.closing)
+        """Whether everything sent is answered, no more has come, and the next transaction can begin."""
+        busy = self._awaited or self._handshake or self._dots or self._accepted or self.closing
+        return not busy and self._answers.empty
+
+    @property
+    def answered_by_half(self) -> bool:
+        """Whether a part of a reply has come, and not its end."""
+        return not self._answers.empty
 
     # In.
 
