@@ -77,9 +77,15 @@ def test_what_an_entry_holds(entry, address, held):
         {
             "host bits": ("198.51.100.7/24", "has bits set behind its prefix: write 198.51.100.0/24 for the network"),
             "host bits in IPv6": ("2001:db8::1/32", "write 2001:db8::/32 for the network"),
-            "a netmask": ("10.0.0.0/255.0.0.0", "after the / stands the length of the prefix, a number"),
-            "no prefix": ("10.0.0.0/", "after the / stands the length of the prefix, a number"),
-            "a signed prefix": ("10.0.0.0/+8", "after the / stands the length of the prefix, a number"),
+            "a netmask": (
+                "10.0.0.0/255.0.0.0",
+                "stands the length of the prefix, a number without zeros",
+            ),
+            "no prefix": ("10.0.0.0/", "after the / stands the length of the prefix, a number without zeros in front"),
+            "a signed prefix": (
+                "10.0.0.0/+8",
+                "after the / stands the length of the prefix, a number without zeros in front",
+            ),
             "a long prefix": ("10.0.0.0/33", "is neither an IPv4 or IPv6 address nor a CIDR"),
             "an absurd prefix": ("10.0.0.0/" + "9" * 5000, "is neither an IPv4 or IPv6 address nor a CIDR"),
             "a name": ("mail.example.org", "is neither an IPv4 or IPv6 address nor a CIDR"),

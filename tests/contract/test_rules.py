@@ -109,7 +109,7 @@ def test_what_is_legal(fields):
             "a netmask": (
                 {"access": {"policy": "DenyListed", "addresses": ["10.0.0.0/255.0.0.0"]}},
                 "spec.access.addresses[0]",
-                "'10.0.0.0/255.0.0.0': after the / stands the length of the prefix, a number",
+                "'10.0.0.0/255.0.0.0': after the / stands the length of the prefix, a number without zeros in front",
             ),
             "zeros in front": (
                 {"access": {"policy": "DenyListed", "addresses": ["192.0.2.07"]}},

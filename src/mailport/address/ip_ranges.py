@@ -5,6 +5,7 @@ An entry is an address, a CIDR, an IPv4 address with `*` for fields (`203.0.113.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple, TypeAlias
@@ -16,6 +17,7 @@ _ALL_OF_IPV4 = 0xFFFF_FFFF
 _MAPPED = int(IPv6Address("::ffff:0:0")) >> 32  # ::ffff:0:0/96: how an IPv6 socket shows IPv4 (RFC 4291 §2.5.5.2)
 _NAT64 = int(IPv6Address("64:ff9b::")) >> 32  # 64:ff9b::/96: IPv4 clients behind a translator (RFC 6052 §2.1)
 
+_LENGTH = re.compile("0|[1-9][0-9]*")
 _OCTETS = frozenset(map(str, range(256)))  # without zeros in front, which some read as octal
 
 
@@ -97,8 +99,8 @@ def parse_network(text: str) -> IPv4Network | IPv6Network:
     address, slash, prefix = text.partition("/")
     if "%" in text:
         raise ValueError(f"{text!r}: a zone (%{address.partition('%')[2]}) means something on one host only")
-    if slash and not (prefix.isascii() and prefix.isdigit()):
-        raise ValueError(f"{text!r}: after the / stands the length of the prefix, a number")
+    if slash and not _LENGTH.fullmatch(prefix):
+        raise ValueError(f"{text!r}: after the / stands the length of the prefix, a number without zeros in front")
     try:
         network = ip_network(text, strict=False)
     except ValueError:

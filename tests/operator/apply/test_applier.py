@@ -463,10 +463,58 @@ async def test_what_is_there_and_would_be_made_otherwise_cannot_change_in_place(
     assert asked == [("mx-dry-run", True)]
 
 
-async def test_meanwhile_what_somebody_changes_is_put_back_all_the_same():
+@pytest.mark.parametrize(
+    "message, cause",
+    table(
+        {
+            "a node port that is taken, or out of range": (
+                "spec.ports[0].nodePort: Invalid value: 25: provided port is not in the valid range",
+                Cause("spec.ports[0].nodePort", "Invalid value: 25"),
+            ),
+            "a ValidatingAdmissionPolicy": (
+                "ValidatingAdmissionPolicy 'freeze' with binding 'freeze' denied request: no changes in December",
+                Cause("", "no changes in December"),
+            ),
+            "a webhook": ('admission webhook "no.example.org" denied the request: no', Cause("", "no")),
+        }
+    ),
+)
+async def test_what_is_refused_whatever_was_there_is_no_immutable_field(message, cause):
+    """Nobody is told to delete what would be refused again; the words are the API server's."""
+    server = ApiServer()
+    applier = await bring(server, rendered())
+    server.refusing["Service"] = ApiError(422, message, causes=(cause,))
+    original = server.apply
+
+    async def apply_by_name(manifest, **options):
+        if manifest["metadata"]["name"] == "mx-dry-run":
+            return manifest
+        return await original(manifest, **options)
+
+    server.apply = apply_by_name
+    found = await apply(applier, server, rendered(**CHANGE))
+
+    assert (found.reason, found.message) == ("ApplyFailed", f"Service mx: {message}")
+
+
+async def test_what_no_dry_run_saw_leaves_no_half_of_a_change():
+    """A node port out of range is refused when it is written, and not before: no pod listens where nothing leads."""
+    server = ApiServer()
+    applier = await bring(server, rendered(networkPolicy="Managed"))
+    server.refusing["Service"], server.refuses_dry_runs = ApiError(422, "not in the valid range"), False
+    found = await apply(applier, server, rendered(networkPolicy="Managed", **CHANGE))
+
+    assert found.status == "False"
+    assert server.applied() == ["ConfigMap"]
+
+
+@pytest.mark.parametrize("starts_again", table({"the same process": (False,), "one that found it so": (True,)}))
+async def test_meanwhile_what_somebody_changes_is_put_back_all_the_same(starts_again):
     """What cannot change must not let others do as they like."""
     server = ApiServer()
     applier = await bring(server, rendered(networkPolicy="Managed"))
+    if starts_again:
+        applier = await bring(server, rendered(networkPolicy="Managed"))
     server.refusing["Service"] = ApiError(422, "invalid", causes=IMMUTABLE)
     changed = rendered(networkPolicy="Managed", service={"type": "NodePort"}, replicas=2)
     await apply(applier, server, changed)
@@ -742,6 +790,36 @@ async def test_what_may_be_deleted_a_moment_later_is_no_fault():
     server.refusing["HorizontalPodAutoscaler"] = ApiError(503, "starting")
     with pytest.raises(ApiError):
         await apply(Applier(server, server.store), server, rendered(replicas=2))
+
+
+@pytest.mark.parametrize(
+    "status, again_in", table({"a webhook that fails": (500, 300.0), "an API server that is late": (503, 2.0)})
+)
+async def test_what_cannot_be_deleted_again_and_again_is_said(status, again_in):
+    """The status goes on, and with it all that follows from it."""
+    server = ApiServer(*rendered(autoscaling={"maxReplicas": 3}))
+    server.refusing["HorizontalPodAutoscaler"] = ApiError(status, "failed")
+    applier = Applier(server, server.store)
+    if status == 503:
+        with pytest.raises(ApiError):
+            await apply(applier, server, rendered(replicas=2))
+    found = await apply(applier, server, rendered(replicas=2))
+
+    assert (found.reason, found.again_in) == ("ApplyFailed", again_in)
+
+
+async def test_a_suspended_gateway_names_what_would_be_deleted():
+    """What `render` would not make any more is a difference too."""
+    server = ApiServer(*rendered(autoscaling={"maxReplicas": 3}))
+    pending = Applier(server, server.store).pending(rendered(autoscaling={"maxReplicas": 3}), server.seen())
+    assert pending.programmed.reason == "Programmed"
+    without = tuple(one for one in rendered(autoscaling={"maxReplicas": 3}) if one["kind"] != "HorizontalPodAutoscaler")
+    found = Applier(server, server.store).pending(without, server.seen()).programmed
+
+    assert (found.reason, found.message) == (
+        "Suspended",
+        "held back by spec.management Suspended: HorizontalPodAutoscaler mx (to be deleted)",
+    )
 
 
 async def test_a_service_is_never_deleted():

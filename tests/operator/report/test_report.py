@@ -3,6 +3,7 @@
 import pytest
 
 from mailport.operator import kinds
+from mailport.operator.api_error import ApiError
 from mailport.operator.cluster import Cluster
 from mailport.operator.pods.observed import ObservedPod
 from mailport.operator.reason import Reason
@@ -23,6 +24,7 @@ class ApiServer(Cluster):
         super().__init__()
         self.statuses = []
         self.events = []
+        self.refuses_events = False
 
     async def apply(self, manifest, *, subresource="", force=True, dry_run=False):
         assert subresource == "status"
@@ -31,6 +33,8 @@ class ApiServer(Cluster):
         return {**manifest, "metadata": metadata, "spec": MINIMAL}
 
     async def create(self, kind, namespace, body):
+        if self.refuses_events:
+            raise ApiError(429, "too many requests")
         self.events.append((body["type"], body["reason"], body["message"]))
 
 
@@ -98,6 +102,16 @@ async def test_a_service_that_is_no_longer_asked_for_is_mentioned_once(server, s
     command = "kubectl delete service mx --namespace mail"
     assert told == [f"Service mx is no longer managed, and keeps its address. To give that up: {command}"]
     assert server.statuses[0]["addresses"] == []
+
+
+async def test_what_comes_once_and_could_not_be_posted_comes_later(server, store, reporter):
+    put(store, kinds.SERVICE, spec={"type": "ClusterIP", "clusterIPs": ["10.96.0.1"]})
+    seen = see(store, service={"type": "None"})
+    for refuses in (True, False, False):
+        server.refuses_events = refuses
+        await reporter.report(seen, gateway(service={"type": "None"}), ACCEPTED, PROGRAMMED)
+
+    assert [reason for _, reason, _ in server.events].count("ServiceLeft") == 1
 
 
 async def test_a_service_that_could_not_be_left_yet_is_not_mentioned(server, store, reporter):

@@ -47,6 +47,15 @@ def test_a_rollout_that_is_stuck_is_none_that_is_under_way():
     assert "Reconciling" not in found
 
 
+def test_why_a_pod_that_serves_was_started_again_is_not_why_another_does_not_start():
+    """An old pod that once ran out of memory is none of the rollout's."""
+    restarted = replace(pod(), trouble="OOMKilled")
+    found = conditions(see(restarted, NO_IMAGE, deployment=deployment(2, updatedReplicas=1, conditions=[STUCK])))
+
+    assert "pod mx-2: ImagePullBackOff" in found["ConfigLive"]["message"]
+    assert "OOMKilled" not in found["ConfigLive"]["message"]
+
+
 def test_pods_that_all_have_to_go_give_way_to_nobody():
     """Scaled to zero by hand or by an autoscaler, in the midst of a rollout: no new pod is waited for."""
     seen = see(pod(), deployment=deployment(0, replicas=1))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from mailport.operator import kinds
@@ -19,7 +18,7 @@ from mailport.operator.apply.compare import MAX_FIELDS, Comparer, Note, Step
 from mailport.operator.apply.leftover import LeftOvers, is_left_over
 from mailport.operator.apply.place import digest, not_programmed, place_of
 from mailport.operator.apply.refused import (
-    UNPROCESSABLE,
+    may_be_of_the_change,
     passes_by_itself,
     raise_what_is_no_refusal,
     under_another_name,
@@ -73,17 +72,21 @@ class Applier:
         compared = [await self._compare(manifest, seen) for manifest in rendered]
         steps = await self._try([step for step in compared if step is not None])
         reasons: list[Reason] = []
+        refused = False  # a change, which its dry run did not see: nothing more of it is written
         for step in steps:
+            if refused and step.reason is None and not step.is_repair:
+                continue
             reason = step.reason or await self._write(step)
             if reason is not None:
                 reasons.append(reason)
+                refused |= step.reason is None and step.is_change
                 if step.place.kind in _PODS_NEED:
                     break
         if not reasons:
             reasons += await self._remove(rendered, seen)
         return Applied(_first(reasons), self._as_it_is_now(seen))
 
-    def pending(self, rendered: Iterable[Manifest], seen: Seen) -> Applied:
+    def pending(self, rendered: tuple[Manifest, ...], seen: Seen) -> Applied:
         """Name the children that are not as rendered, and their fields: what Suspended holds back. Asks nobody.
 
         That another operator has applied them, as before a move, is no difference.
@@ -96,6 +99,7 @@ class Applier:
                 found.append(str(place))
             elif fields := [field for field in self._comparer.foreign(manifest, there) if field not in _MARK]:
                 found.append(f"{place} ({', '.join(fields[:MAX_FIELDS])})")
+        found += [f"{place} (to be deleted)" for place, _ in removal.unwanted(rendered, seen)]
         if not found:
             return Applied(_PROGRAMMED, seen)
         message = f"held back by spec.management Suspended: {', '.join(found)}"
@@ -215,7 +219,7 @@ class Applier:
         pauses = _PASSING_SECONDS if passes else _REFUSED_SECONDS
         pause = max(pauses[min(note.failures, len(pauses)) - 1], error.retry_after or 0.0)
         note.again_at = time.monotonic() + pause
-        cannot_change = error.status == UNPROCESSABLE and await self._would_be_created(step)
+        cannot_change = may_be_of_the_change(error) and await self._would_be_created(step)
         note.refused = why(error, step.place, cannot_change=cannot_change)._replace(again_in=pause)
         _log.warning("refused", child=str(step.place), namespace=step.place.namespace, detail=str(error))
         return note.refused
@@ -246,10 +250,15 @@ class Applier:
         try:
             await self._cluster.delete(place.kind, child)
         except ApiError as error:
-            if error.is_passing:
+            if error.is_conflict:
+                raise
+            note, passes = self._notes[place], passes_by_itself(error)
+            note.failures += 1
+            if passes and note.failures == 1:
                 raise
             message = f"{place}, no longer wanted, cannot be deleted: {error}"
-            return not_programmed("ApplyFailed", message, _REFUSED_SECONDS[-1])
+            pauses = _PASSING_SECONDS if passes else _REFUSED_SECONDS[-1:]
+            return not_programmed("ApplyFailed", message, pauses[min(note.failures, len(pauses)) - 1])
         self._store.drop(place.kind, child)
         self._notes.pop(place, None)
         return None

@@ -88,6 +88,8 @@ class Comparer:
             return self._still_refused(step)
         if not self.foreign(manifest, there):
             note.as_rendered = known, there["metadata"]["resourceVersion"]
+            if note.digest != known:  # another process has applied it: what comes to differ, somebody has changed
+                note.digest, note.settled, note.written = known, frozenset(), {}
             note.has_our_mark |= place.kind == kinds.DEPLOYMENT
             return None
         if step.is_repair:

@@ -50,6 +50,16 @@ def passes_by_itself(error: ApiError) -> bool:
     return error.is_passing and error.status != 500 and not error.timed_out
 
 
+def may_be_of_the_change(error: ApiError) -> bool:
+    """Whether it may be the change that is refused, and not the object as it is to be.
+
+    A node port is taken, or out of range, whatever was there before; and a policy or a webhook has its own words.
+    """
+    if "denied request" in str(error) or "denied the request" in str(error):
+        return False
+    return error.status == UNPROCESSABLE and not any(cause.field.endswith(".nodePort") for cause in error.causes)
+
+
 def under_another_name(manifest: Manifest) -> Manifest:
     """Return the object under another name, for a dry run, without node ports: two Services cannot share one."""
     metadata = {**manifest["metadata"], "name": f"{manifest['metadata']['name']}-dry-run"}

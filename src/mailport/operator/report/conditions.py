@@ -115,7 +115,7 @@ def _trouble(seen: Observed) -> str:
 
     A claim that is also another's may be why, which nobody says who sees one pod alone.
     """
-    words = [f"pod {pod.name}: {pod.trouble}" for pod in seen.pods if pod.trouble][:1]
+    words = [f"pod {pod.name}: {pod.trouble}" for pod in seen.pods if pod.trouble and not pod.ready][:1]
     words = words or [refused for refused in (seen.condition_of_deployment("ReplicaFailure", TRUE),) if refused]
     if any(not pod.ready for pod in seen.pods):
         words += seen.shared_claims

@@ -33,11 +33,11 @@ class Events:
     async def post_once(self, body: Manifest, event: Event, *, about: str) -> None:
         """Post an Event, but not again about the same; by another process not while the first is kept (an hour)."""
         name = hashlib.sha256(f"{event.reason} {about}".encode()).hexdigest()[:16]
-        if name not in self._posted:
-            await self._post(body, event, name)
+        if name not in self._posted and await self._post(body, event, name):
             self._posted.add(name)
 
-    async def _post(self, body: Manifest, event: Event, suffix: str) -> None:
+    async def _post(self, body: Manifest, event: Event, suffix: str) -> bool:
+        """Return whether it is there."""
         metadata = body["metadata"]
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         made = {
@@ -63,6 +63,8 @@ class Events:
         except ApiError as error:
             if not error.is_conflict:
                 _log.warning("an Event could not be posted", reason=event.reason, detail=str(error))
+                return False
+        return True
 
 
 def _shortened(message: str) -> str:
