@@ -25,8 +25,8 @@ INTRODUCTION = """\
 
 <!-- Made from src/mailport/contract/model/ by `python tools/fields.py > docs/fields.md`; a test compares the two. -->
 
-`kubectl apply`, the listener in its pod and `mailport serve -f` on a laptop read the same `InboundSmtp`. Nothing
-unknown is taken: a field that is misspelt, given twice or of another type is refused by its path, as in
+`kubectl apply`, the listener in its pod and `mailport serve -f` on a laptop read the same `InboundSmtp`. In `spec`
+nothing unknown is taken: a field that is misspelt, given twice or of another type is refused by its path, as in
 `spec.listeners[1].tls.mode: must be one of "Disabled", …`. `mailport validate -f FILE` shows all that is wrong at once,
 and warns of what is legal and unwise.
 

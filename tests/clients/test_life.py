@@ -291,6 +291,29 @@ def test_an_address_that_is_not_ours(tmp_path, network, complaint):
     assert json.loads(line)["message"].startswith(complaint)
 
 
+def test_a_scratch_folder_that_is_not_there(tmp_path):
+    """Large messages would be 451 for days, and small ones would hide it."""
+    ran = start(tmp_path, with_spec(), "--scratch", str(tmp_path / "gone"))
+
+    assert ran.status == 1
+    assert json.loads(ran.output) == {
+        "reason": "ScratchUnusable",
+        "message": f"--scratch {tmp_path / 'gone'}: No such file or directory",
+    }
+
+
+def test_the_password_that_dev_makes_is_shown_though_nothing_can_be_served(tmp_path):
+    """It is shown once: the next start finds it made."""
+    port = free_port()
+    spec = {"listeners": [{"name": "smtp", "port": port}], "auth": {"htpasswd": {"secretRef": {"name": "users"}}}}
+    with taken(port):
+        ran = start(tmp_path, with_spec(network={"bindAddresses": ["127.0.0.1"]}, **spec), "--dev")
+
+    assert ran.status == 1
+    assert "password" in ran.output
+    assert "Address already in use" in ran.output
+
+
 def test_an_admin_port_that_is_taken(tmp_path):
     """Likewise; mail is not taken by what nobody can look at."""
     admin = free_port()

@@ -88,6 +88,6 @@ def test_what_is_not_installed_is_said_with_how_to(monkeypatch: pytest.MonkeyPat
     other = documents.load([("-", (DOCUMENT % "discard: {}").encode())]).gateway.spec
 
     assert [str(fault) for fault in not_installed(spec)] == [
-        'spec.routes[1].deliver.s3: needs the extra "s3", which is not installed: pip install "mailport[s3]"'
+        'spec.routes[1].deliver.s3: needs the extra "s3", which is not installed: pip install ".[s3]" in its folder'
     ]
     assert [*not_installed(other)] == []

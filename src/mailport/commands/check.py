@@ -70,7 +70,8 @@ def add(commands: Commands) -> None:
     )
     add(
         "--output",
-        choices=("text", "json"),
+        type=_output,
+        metavar="text|json",
         default=os.environ.get("MAILPORT_OUTPUT", "text"),
         help="text for a person, json for a program: docs/check.schema.json (default: %(default)s)",
     )
@@ -112,6 +113,13 @@ def check(paths: Iterable[Path], message: Path, given: _Given, *, as_json: bool,
 def _as_text(argument: str) -> str:
     """Return an argument with U+FFFD in place of octets that are no text, as they could not be written again."""
     return os.fsencode(argument).decode(errors="replace")
+
+
+def _output(text: str) -> str:
+    """Read the option or its variable, which argparse's `choices` would not look at."""
+    if text not in ("text", "json"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither text nor json")
+    return text
 
 
 def _client(text: str) -> IpAddress:

@@ -16,7 +16,7 @@ def add(commands: Commands) -> None:
         commands,
         "hash-password",
         "read a password from the terminal or stdin and print its argon2id hash for an htpasswd file",
-        "printf 'anna@example.org:%s\\n' \"$(mailport hash-password)\" >> htpasswd",
+        "hash=$(mailport hash-password) && printf 'anna@example.org:%s\\n' \"$hash\" >> htpasswd",
     )
     parser.set_defaults(run=run)
 

@@ -23,7 +23,8 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # n
 
 EPILOG = """\
 exit status: 0 after a clean end, 2 for a bad document or option (nothing was opened), 1 for anything else.
-Each option may also be given as an environment variable: --shutdown-delay is MAILPORT_SHUTDOWN_DELAY.
+Each option may also be given as an environment variable: --shutdown-delay is MAILPORT_SHUTDOWN_DELAY. Switches are on
+with 1 or true. What may be given several times is added to its variable.
 """
 
 

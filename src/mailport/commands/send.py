@@ -102,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--file",
         metavar="FILE",
         type=Path,
-        help="send this whole message, header and all, in place of --subject and --body; - is stdin",
+        help="send this whole message, header and all, in place of --subject and --body; - is stdin (no variable)",
     )
 
 

@@ -93,7 +93,7 @@ def not_installed(spec: model.Spec) -> Iterator[Fault]:
     for index, route in enumerate(spec.routes):
         kind = route.deliver.kind
         if kind in _EXTRAS and find_spec(_EXTRAS[kind]) is None:
-            message = f'needs the extra "{kind}", which is not installed: pip install "mailport[{kind}]"'
+            message = f'needs the extra "{kind}", which is not installed: pip install ".[{kind}]" in its folder'
             yield Fault(f"spec.routes[{index}].deliver.{kind}", message)
 
 

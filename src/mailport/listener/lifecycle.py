@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class _Process:
         """Load, bind, serve, drain."""
         self._listen_to_signals()
         config = await self._first_load()
+        await asyncio.to_thread(self._try_scratch)
         passwords = PasswordChecks()
         space = Space(self._options.places.scratch, self._options.scratch_limit or config.spec.pod.scratch_limit)
         server = self._server = Server(config, passwords, space)
@@ -127,6 +129,15 @@ class _Process:
                 await route.destination.close()
 
     # Starting.
+
+    def _try_scratch(self) -> None:
+        """Look whether messages can be held in the scratch folder: what is large would be 451 for ever. Blocks."""
+        folder = self._options.places.scratch
+        try:
+            tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            self._show_new_login()
+            raise Failed("ScratchUnusable", f"--scratch {folder or tempfile.tempdir}: {error.strerror}") from error
 
     def _begin_sweeping(self) -> None:
         sweeper = Threads(1, 1, "sweep")  # a thread that no end has to wait for
@@ -176,14 +187,20 @@ class _Process:
         if new is not None:
             self._dev_secrets = new
             if self._server is not None:  # a reload; the first time it is part of the welcome
-                for line in new_login(new):
-                    self._options.show(line)
+                self._show_new_login()
         return secrets
+
+    def _show_new_login(self) -> None:
+        """Show the password that --dev has made: it is shown once, so also where nothing can be served now."""
+        if self._dev_secrets is not None:
+            for line in new_login(self._dev_secrets):
+                self._options.show(line)
 
     def _bind(self, spec: Spec) -> tuple[list[Bound], list[str]]:
         try:
             return bind_all(spec, lacking_family_is_fatal=not self._options.in_pod)
         except CannotBind as error:
+            self._show_new_login()
             raise Failed("CannotBind", str(error)) from error
 
     async def _start_admin(self, bound: list[Bound], checks: DestinationChecks) -> web.Running | None:
@@ -195,6 +212,7 @@ class _Process:
         except OSError as error:
             for listening in bound:
                 listening.socket.close()
+            self._show_new_login()
             why = os.strerror(error.errno) if error.errno else error  # asyncio's own text says the address once more
             raise Failed("CannotBind", f"--admin {host}:{port}: {why}") from error
 
