@@ -153,6 +153,7 @@ BY_CODE: dict[str, Case] = {
         (RCPT, "530 must issue STARTTLS first", "451"),
         (RCPT, "503 valid MAIL first", "451"),
         (DATA, "554 5.5.1 no valid recipients", "451"),
+        (CONTENT, "500 5.5.1 unrecognized command", "451"),
         (CONTENT, "550 5.7.1 spam", "550"),
         (CONTENT, "554 5.6.0 no message", "554"),
         (CONTENT, "552 5.3.4 too large", "552"),
