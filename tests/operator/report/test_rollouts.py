@@ -56,6 +56,14 @@ def test_why_a_pod_that_serves_was_started_again_is_not_why_another_does_not_sta
     assert "OOMKilled" not in found["ConfigLive"]["message"]
 
 
+def test_a_rollout_that_was_stuck_before_the_last_change_is_not_this_one():
+    """Its controller has not seen the change yet: what its status says is of the image before."""
+    found = conditions(see(pod(), NO_IMAGE, deployment=deployment(2, seen=6, updatedReplicas=1, conditions=[STUCK])))
+
+    assert found["ConfigLive"]["reason"] == "RollingOut"
+    assert found["Reconciling"]["status"] == "True"
+
+
 def test_pods_that_all_have_to_go_give_way_to_nobody():
     """Scaled to zero by hand or by an autoscaler, in the midst of a rollout: no new pod is waited for."""
     seen = see(pod(), deployment=deployment(0, replicas=1))

@@ -293,7 +293,7 @@ def _unfinished_rollout(seen: Observed) -> str:
     replicas, updated, available = (
         seen.of_deployment(field) for field in ("replicas", "updatedReplicas", "availableReplicas")
     )
-    if seen.of_deployment("observedGeneration") < seen.deployment["metadata"].get("generation", 0):
+    if not seen.is_seen_by_its_controller:
         return "the Deployment has changed, and its controller has not looked yet"
     if updated < wanted:
         return f"{updated} of {wanted} replicas are up to date"

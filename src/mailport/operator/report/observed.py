@@ -94,8 +94,16 @@ class Observed:
         return count
 
     @property
+    def is_seen_by_its_controller(self) -> bool:
+        """Whether the Deployment's status is of what is written in it now."""
+        generation: int = (self.deployment or {"metadata": {}})["metadata"].get("generation", 0)
+        return self.of_deployment("observedGeneration") >= generation
+
+    @property
     def is_stuck(self) -> bool:
-        """Whether a rollout has not come further for longer than it may take."""
+        """Whether a rollout has not come further for longer than it may take; not the one before the last change."""
+        if self.deployment is not None and not self.is_seen_by_its_controller:
+            return False
         conditions = ((self.deployment or {}).get("status") or {}).get("conditions") or ()
         return any(
             (one["type"], one["status"], one.get("reason")) == ("Progressing", "False", "ProgressDeadlineExceeded")
