@@ -43,8 +43,10 @@ def test_an_idle_gateway_ends_at_once(tmp_path):
     """SIGTERM without anything to wait for: exit 0, and the last lines of the log say so."""
     with serving(tmp_path, {}) as gateway:
         assert gateway.stop() == 0
-        assert events(gateway)[-2:] == ["draining", "drained"]
-        assert gateway.log()[-1]["aborted"] == 0
+        # A route's first check may come to its end in the same moment
+        said = [line for line in gateway.log() if line["event"] != "destination is reachable"]
+        assert [line["event"] for line in said[-2:]] == ["draining", "drained"]
+        assert said[-1]["aborted"] == 0
 
 
 def test_open_transactions_are_finished(tmp_path):
@@ -163,7 +165,8 @@ def test_a_signal_that_comes_early(tmp_path):
         output, _ = process.communicate(timeout=30)
 
     assert process.returncode == 0
-    assert [json.loads(line)["event"] for line in output.splitlines()][-2:] == ["draining", "drained"]
+    said = [json.loads(line)["event"] for line in output.splitlines()]
+    assert [event for event in said if event != "destination is reachable"][-2:] == ["draining", "drained"]
 
 
 # Not starting.
