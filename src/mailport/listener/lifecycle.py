@@ -68,10 +68,12 @@ def serve(options: ServeOptions) -> int:
     log.configure()
     memory.keep_freed()
     tls.keep_bad_server_names_quiet()
+    process = _Process(options)
     try:
         with asyncio.Runner(loop_factory=loop.factory()) as runner:
-            return runner.run(_Process(options).run())
+            return runner.run(process.run())
     except Failed as failure:
+        process.show_new_login()
         log.flush()
         for message in str(failure).splitlines():
             # The last line of JSON is what the operator reads (terminationMessagePolicy: FallbackToLogsOnError).
@@ -136,8 +138,8 @@ class _Process:
         try:
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
-            self._show_new_login()
-            raise Failed("ScratchUnusable", f"--scratch {folder or tempfile.tempdir}: {error.strerror}") from error
+            option = f"--scratch {folder}" if folder is not None else "without --scratch"
+            raise Failed("ScratchUnusable", f"{option}: {error.strerror}") from error
 
     def _begin_sweeping(self) -> None:
         sweeper = Threads(1, 1, "sweep")  # a thread that no end has to wait for
@@ -187,10 +189,10 @@ class _Process:
         if new is not None:
             self._dev_secrets = new
             if self._server is not None:  # a reload; the first time it is part of the welcome
-                self._show_new_login()
+                self.show_new_login()
         return secrets
 
-    def _show_new_login(self) -> None:
+    def show_new_login(self) -> None:
         """Show the password that --dev has made: it is shown once, so also where nothing can be served now."""
         if self._dev_secrets is not None:
             for line in new_login(self._dev_secrets):
@@ -200,7 +202,6 @@ class _Process:
         try:
             return bind_all(spec, lacking_family_is_fatal=not self._options.in_pod)
         except CannotBind as error:
-            self._show_new_login()
             raise Failed("CannotBind", str(error)) from error
 
     async def _start_admin(self, bound: list[Bound], checks: DestinationChecks) -> web.Running | None:
@@ -212,7 +213,6 @@ class _Process:
         except OSError as error:
             for listening in bound:
                 listening.socket.close()
-            self._show_new_login()
             why = os.strerror(error.errno) if error.errno else error  # asyncio's own text says the address once more
             raise Failed("CannotBind", f"--admin {host}:{port}: {why}") from error
 
