@@ -83,8 +83,8 @@ class _Check:
         }
         self._local_is_ascii = local.isascii()
         self._lookups = 0
-        self._void: set[Question] = set()  # questions to which there is nothing; asked again they are no other
-        self._void_terms: set[int] = set()  # and the terms that asked them, by their number
+        # The term, by its number, that first asked what there is nothing to; asked again it is no other
+        self._void: dict[Question, int] = {}
 
     def host(self, domain: str) -> Asking[tuple[Result, str]]:
         """Check one domain: the first, or one that another includes or redirects to. Raises _Fault."""
@@ -175,10 +175,9 @@ class _Check:
         return answer
 
     def _count_void(self, question: Question, answer: Answer) -> None:
-        if answer.void and question not in self._void:
-            self._void.add(question)
-            self._void_terms.add(self._lookups)
-            if len(self._void_terms) > MAX_VOID:
+        if answer.void:
+            self._void.setdefault(question, self._lookups)
+            if len(set(self._void.values())) > MAX_VOID:
                 why = f"more than {MAX_VOID} terms to which there is nothing: {question.name}"
                 raise _Fault(Result.PERMERROR, why)
 
