@@ -153,6 +153,15 @@ def test_runs_of_crs(raw: bytes, content: bytes):
     assert {normalised(parts) for parts in [*cuts, [raw[i : i + 1] for i in range(len(raw))]]} == {(content, True)}
 
 
+@pytest.mark.parametrize("pieces", table({"in one piece": (1,), "an octet each, at the end": (100,)}))
+def test_a_run_of_crs_is_bounded(pieces: int):
+    """So many are held until it is known what follows; those before them are line ends of their own."""
+    raw = b"a" + b"\r" * (32 * 1024 + 2) + b"\nb"
+    cut = len(raw) - pieces
+
+    assert normalised([raw[:cut], *(raw[i : i + 1] for i in range(cut, len(raw)))]) == (b"a" + b"\r\n" * 3 + b"b", True)
+
+
 def test_a_megabyte_of_crs_takes_no_longer_than_a_megabyte():
     """What a client sends to hold up the event loop does not."""
     newlines = Newlines()
