@@ -1,7 +1,9 @@
 """SPF beside spftrace, another's implementation: both say the same of records and zones that nobody wrote.
 
 Left out is what RFC 7208 leaves open, and the published suite too: a name with an empty label (`a..example`) is a
-permerror to spftrace, and a name that does not exist to us.
+permerror to spftrace, and a name that does not exist to us. And of what the DNS has nothing to, spftrace counts the
+questions, where RFC 7208 §4.6.4 counts the terms that ask them (test_spf_examples.py): where it has counted too many,
+both are asked again without that limit.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import asyncio
 from ipaddress import ip_address
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spftrace import Evaluator, Limits, ZoneResolver
@@ -69,8 +72,16 @@ def test_agrees_with_spftrace(generated, client, local):
     """The same result, whatever the records are."""
     ours, theirs = zones(generated)
     domain = next(iter(generated))
-    found = run(spf.check(ip_address(client), sender=(local, domain), helo="b.example"), answering(ours))
-    evaluator = Evaluator(ZoneResolver(theirs), Limits(max_queries=None))
-    other = asyncio.run(evaluator.evaluate(client, f"{local}@{domain}", "b.example"))
+
+    def ask(max_void: int) -> tuple[spf.SpfResult, Any]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(spf, "MAX_VOID", max_void)
+            found = run(spf.check(ip_address(client), sender=(local, domain), helo="b.example"), answering(ours))
+        evaluator = Evaluator(ZoneResolver(theirs), Limits(max_queries=None, max_void=max_void))
+        return found, asyncio.run(evaluator.evaluate(client, f"{local}@{domain}", "b.example"))
+
+    found, other = ask(spf.MAX_VOID)
+    if other.void_lookups_used > spf.MAX_VOID:
+        found, other = ask(1000)
 
     assert found.result == other.verdict, (found.why, other)
