@@ -154,9 +154,9 @@ class InC:
 
     def create(self, files: Sequence[File]) -> None:
         """Make and write all of them."""
-        made = _Made(files)
-        self._go(self._library.mailport_create, files, *_contents(files), *made.arrays)
-        made.note(files)
+        open_files = _OpenFiles(files)
+        self._go(self._library.mailport_create, files, *_contents(files), *open_files.arrays)
+        open_files.note(files)
 
     def append(self, file: File, lines: bytes | bytearray) -> None:
         """Write what is there."""
@@ -192,10 +192,10 @@ class InC:
 
     def put_on_disk(self, files: Sequence[File], device: int) -> bool:
         """Take all steps with all of them."""
-        made = _Made(files)
+        open_files = _OpenFiles(files)
         step = self._library.mailport_put_on_disk
-        goes_on = self._go(step, files, *_contents(files), ctypes.c_uint64(device), *made.arrays)
-        made.note(files)
+        goes_on = self._go(step, files, *_contents(files), ctypes.c_uint64(device), *open_files.arrays)
+        open_files.note(files)
         return bool(goes_on)
 
     def sync_folder(self, folder: bytes) -> None:
@@ -212,7 +212,7 @@ class InC:
         return result
 
 
-class _Made:
+class _OpenFiles:
     """What is known of files that are to be made, or are open already, and what becomes of them."""
 
     def __init__(self, files: Sequence[File]) -> None:
