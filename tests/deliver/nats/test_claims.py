@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from mailport.deliver.destination import Receipt, Unavailable
 from mailport.deliver.nats.claims import MOST_LEFT, Claims
 from tests.deliver.conftest import MESSAGE, deliver, held
 from tests.deliver.nats.faulty import Fault, faulty
-from tests.deliver.nats.servers import NatsServer, client, make_stream, messages
+from tests.deliver.nats.servers import NatsServer, client, make_stream, messages, nats_server
 from tests.deliver.nats.streams import stream
 from tests.messages import TRACE
 from tests.tables import table
@@ -42,6 +43,33 @@ async def test_over_max_payload_it_goes_by_claim_check(server: NatsServer):
     assert data == TRACE + LARGE
     digest = base64.urlsafe_b64encode(hashlib.sha256(TRACE + LARGE).digest()).decode()
     assert headers["Mailport-Object-Digest"] == f"SHA-256={digest}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "of_server, of_store",
+    table(
+        {
+            "the server takes less than a chunk": ({"max_payload": 64 * 1024}, 0),
+            "the store's stream does": ({}, 32 * 1024),
+        }
+    ),
+)
+async def test_an_object_is_put_in_pieces_that_are_taken(tmp_path: Path, of_server: dict[str, int], of_store: int):
+    """nats-py's own are of 128 KiB."""
+    with nats_server(tmp_path, **of_server) as small:
+        await make_stream(small)
+        async with client(small) as (_, jetstream):
+            await jetstream.create_object_store(STORE)
+            config = (await jetstream.stream_info(f"OBJ_{STORE}")).config
+            await jetstream.update_stream(config, max_msg_size=of_store or -1)
+            async with stream(small.url, objectStore=STORE) as destination:
+                (outcome,) = await deliver(destination, "anna@example.org", content=LARGE)
+            [(_, headers, _)] = await messages(small)
+            data = (await (await jetstream.object_store(STORE)).get(headers["Mailport-Object"])).data
+
+    assert isinstance(outcome, Receipt), outcome
+    assert data == TRACE + LARGE
 
 
 @pytest.mark.slow
