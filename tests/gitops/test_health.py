@@ -10,8 +10,9 @@ from tests.gitops import judges
 from tests.kube.cluster import ROOT
 from tests.kube.operating import IMAGE, Node
 from tests.operator.making import MINIMAL, maildir
-from tests.operator.report.test_status import EVERY, NOW
-from tests.operator.report.test_status import kstatus as kstatus_of_the_tables
+from tests.operator.report.condition_cases import EVERY
+from tests.operator.report.observing import NOW
+from tests.operator.report.test_conditions import kstatus as kstatus_of_the_tables
 from tests.tables import table
 
 TLS = {"tls": {"certificateRefs": [{"name": "mx-tls"}]}}
@@ -336,7 +337,7 @@ def test_what_passes_quickly(argo_cd, kstatus, given, health, flux):
 
 
 def of_the_tables():
-    """Every state that tests/operator/report/test_status.py knows, and the same when the spec has changed since."""
+    """Every state that tests/operator/report/condition_cases.py knows, and the same when the spec has changed since."""
     for case, (_, seen, _) in EVERY.items():
         found = gateway(**status(seen, NOW))
         yield case, found
@@ -344,7 +345,7 @@ def of_the_tables():
 
 
 def test_kstatus_is_what_the_tables_take_it_for(kstatus):
-    """The few lines of tests/operator/report/test_status.py, and the real one."""
+    """The few lines of tests/operator/report/test_conditions.py, and the real one."""
     cases = dict(of_the_tables())
     computed = [judgement.status for judgement in kstatus(*cases.values())]
 

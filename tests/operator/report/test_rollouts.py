@@ -1,20 +1,12 @@
-"""What the status says of rollouts that do not come through, beside the table in test_status.py."""
+"""What the status says of rollouts that do not come through, beside the table in condition_cases.py."""
 
 from dataclasses import replace
 
 import pytest
 
 from mailport.operator.report import metrics
-from tests.operator.report.test_status import (
-    NO_IMAGE,
-    NOW,
-    STUCK,
-    conditions,
-    deployment,
-    pod,
-    see,
-    status,
-)
+from mailport.operator.report.status import status
+from tests.operator.report.observing import NO_IMAGE, NOW, STUCK, conditions, deployment, pod, see
 from tests.tables import table
 
 CLAIM = "claim mail, which one node alone can mount, is also of InboundSmtp other"

@@ -7,7 +7,8 @@ import pytest
 from mailport.operator.reason import Reason
 from mailport.operator.report.status import status
 from mailport.operator.report.transitions import Event, transitions
-from tests.operator.report.test_status import (
+from tests.operator.report.condition_cases import QUIET, REASONS
+from tests.operator.report.observing import (
     AS_STARTED,
     HASH,
     LATER,
@@ -16,8 +17,6 @@ from tests.operator.report.test_status import (
     NOW,
     OLD,
     PENDING,
-    QUIET,
-    REASONS,
     STUCK,
     TLS,
     deployment,
