@@ -13,6 +13,7 @@ from tests.clients.driver import Driver
 from tests.clients.programs import LOGIN, send, swaks
 from tests.clients.test_secrets import SOON, answers, log_in, rename_over, serial_of, served_serial
 from tests.serving import PASSWORD, USER, Serving, eventually, serving
+from tests.tables import table
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +62,60 @@ def test_other_secrets(pod: Serving) -> None:
     (pod.folder / "aside").rename(pod.secret("users"))
     pod.change({**SPEC, "listeners": pod.spec["listeners"]})
     assert pod.status()["restartRequired"] is False
+
+
+def test_another_key_of_the_same_secret(tmp_path: Path) -> None:
+    """A pod mounts the keys that were named when it was made, and no others."""
+    with serving(tmp_path, SPEC, "--mounted", "tls,Secret/users/htpasswd") as pod:
+        pod.change({"auth": {"htpasswd": {"secretRef": {"name": "users", "key": "htpasswd-2027"}}}})
+
+        assert (pod.status()["restartRequired"], pod.status()["missing"]) == (True, [])
+        assert pod.get("/readyz") == (200, "ok\n")
+        assert log_in(pod, PASSWORD).startswith("235 ")
+
+
+HOOK = {"url": "http://127.0.0.1:9/"}
+
+
+@pytest.mark.parametrize(
+    "before, after, reply",
+    table(
+        {
+            "a relay for users that becomes a webhook for all is no open relay": (
+                {"clients": "Authenticated", "deliver": {"smtp": {"host": "127.0.0.1", "port": 9}}},
+                {"deliver": {"webhook": HOOK | {"signingSecretRef": {"name": "hook", "key": "key"}}}},
+                "451 4.3.0",
+            ),
+            "what was refused is a fault of the set-up until the pod mounts what it needs": (
+                {"deliver": {"refuse": {}}},
+                {"deliver": {"webhook": HOOK | {"signingSecretRef": {"name": "hook", "key": "key"}}}},
+                "451 4.3.0",
+            ),
+            "nothing is delivered to the former place": (
+                {"deliver": {"webhook": HOOK | {"url": "http://127.0.0.1:10/"}}},
+                {"deliver": {"webhook": HOOK | {"signingSecretRef": {"name": "hook", "key": "key"}}}},
+                "451 4.3.0",
+            ),
+            "the same place is delivered to as before": (
+                {"deliver": {"webhook": HOOK}},
+                {"deliver": {"webhook": HOOK | {"signingSecretRef": {"name": "hook", "key": "key"}}}},
+                "250 2.1.5",
+            ),
+        }
+    ),
+)
+def test_a_route_whose_secret_is_not_mounted(tmp_path: Path, before: dict, after: dict, reply: str) -> None:
+    """The same name is not the same destination: one that would deliver elsewhere does not deliver."""
+    route = {"name": "mail", "recipients": ["*@example.org"]}
+    spec = {**SPEC, "routes": [route | before]}
+    with serving(tmp_path, spec, "--mounted", "tls,users", "--allow-local-destinations") as pod:
+        pod.change({"routes": [route | after]})
+
+        assert pod.status()["restartRequired"] is True
+        with Driver(pod.port) as client:
+            client.start()
+            client.say("MAIL FROM:<a@example.net>")
+            assert client.say("RCPT TO:<b@example.org>").startswith(reply)
 
 
 def test_what_a_pod_had_none_of(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.tables import table
 
 ROOT = Path(__file__).parents[2]
 
+NOT_A_KEY = "must be a key of a Secret or ConfigMap: A-Z, a-z, 0-9, -, _ and ., not . alone and not .. at its beginning"
 GATEWAY = b"""\
 apiVersion: mailport.dev/v1alpha1
 kind: InboundSmtp
@@ -305,7 +306,7 @@ def secret(**fields: object) -> bytes:
             ),
             "a Secret whose key is a path": (
                 (("a.yaml", GATEWAY + secret(data={"../users": "YQ=="})),),
-                [("a.yaml: Secret users: data: must be a key of a Secret or ConfigMap: A-Z, a-z, 0-9, -, _ and .")],
+                [f"a.yaml: Secret users: data: {NOT_A_KEY}"],
             ),
         }
     ),

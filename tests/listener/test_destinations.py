@@ -77,7 +77,7 @@ class World:
     def load(self, spec: Spec) -> LoadedDestinations:
         directories = (self.folder,)
         secrets = Secrets(secrets=Sources(directories=directories), config_maps=Sources(directories=directories))
-        return self.destinations.load(spec, secrets, self.mounted.__contains__)
+        return self.destinations.load(spec, secrets, lambda wanted: wanted.name in self.mounted)
 
     def destination(self, spec: Spec, route: str = "a") -> Destination:
         return self.load(spec).by_route[route][0]

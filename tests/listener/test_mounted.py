@@ -35,7 +35,7 @@ def spec(*parts: dict[str, Any], **listener: Any) -> Spec:
 
 def served(now: Spec, former: Spec | None) -> tuple[list[str], str | None, TlsMode, AuthMode, tuple[str, ...]]:
     """Return what matters: the certificates, the users, and what the listener offers; and what is not mounted."""
-    found, lacking = served_spec(now, former, MOUNTED.__contains__)
+    found, lacking = served_spec(now, former, lambda wanted: wanted.name in MOUNTED)
     (listener,) = found.listeners
     return (
         [ref.name for ref in found.tls.certificate_refs] if found.tls else [],

@@ -83,10 +83,11 @@ def add(commands: Commands) -> None:
     )
     add(
         "--mounted",
-        metavar="NAME,…",
+        metavar="KIND/NAME/KEY,…",
         type=_names,
         default=os.environ.get("MAILPORT_MOUNTED"),
-        help="Secrets and ConfigMaps that this pod mounts: any other one a document names has to wait for a new pod",
+        help="the keys of Secrets and ConfigMaps that are mounted into this pod, such as Secret/mx-users/htpasswd (the "
+        "name alone: all keys of both kinds); a document that names others waits for a new pod. Set by the operator",
     )
     add_outward(parser)
     parser.set_defaults(run=run)
@@ -121,7 +122,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _names(text: str) -> frozenset[str]:
-    return frozenset(name for name in text.replace(",", " ").split() if name)
+    return frozenset(text.replace(",", " ").split())
 
 
 def _size(text: str) -> int:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from mailport.contract.faults import Fault, Invalid
 from mailport.contract.formats import DataKey, ObjectName
 from mailport.contract.model import Model
+from mailport.contract.names import DATA_KEY
 
 
 def _is_base64(text: str) -> str:
@@ -68,7 +69,6 @@ class Secret(_Object):
 
 _FIELDS = tuple(field.alias or name for name, field in Secret.model_fields.items())
 _VALUE = re.compile(r"(data|stringData)\[(.*)\]", re.DOTALL)
-_KEY_OF_DATA = re.compile(r"[-._A-Za-z0-9]{1,253}", re.ASCII)
 
 
 def _without_content(fault: Fault) -> Fault:
@@ -77,7 +77,7 @@ def _without_content(fault: Fault) -> Fault:
     if field not in _FIELDS:
         return Fault("", f"has a field that is none of {', '.join(_FIELDS)}")
     value = _VALUE.fullmatch(fault.path)
-    if value and not _KEY_OF_DATA.fullmatch(value[2]):
+    if value and not DATA_KEY.fullmatch(value[2]):
         return Fault(value[1], fault.message)
     return fault
 

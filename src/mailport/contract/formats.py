@@ -17,6 +17,7 @@ from mailport.address.host import MAX_NAME, parse_host
 from mailport.address.mail_address import MAX_MAILBOX, Address
 from mailport.address.pattern import parse_pattern
 from mailport.contract import quantity
+from mailport.contract.names import DATA_KEY, LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,6 @@ PodCount = Annotated[int | str, BeforeValidator(_number_or_percentage)]
 
 # --- names of DNS and of Kubernetes
 
-_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 HOST_LABEL = r"[A-Za-z0-9]([-A-Za-z0-9]{0,61}[A-Za-z0-9])?"
 
 GatewayName = Annotated[
@@ -127,17 +127,20 @@ GatewayName = Annotated[
 DnsLabel = Annotated[
     str,
     Field(max_length=63),
-    Matching(_LABEL, "must be a DNS label: a-z, 0-9 and -, beginning and ending with a letter or digit"),
+    Matching(LABEL, "must be a DNS label: a-z, 0-9 and -, beginning and ending with a letter or digit"),
 ]
 ObjectName = Annotated[
     str,
     Field(max_length=253),
-    Matching(rf"{_LABEL}(\.{_LABEL})*", "must be the name of a Kubernetes object: a-z, 0-9, - and ."),
+    Matching(rf"{LABEL}(\.{LABEL})*", "must be the name of a Kubernetes object: a-z, 0-9, - and ."),
 ]
 DataKey = Annotated[
     str,
     Field(max_length=253),
-    Matching(r"(?!\.\.?$)[-._A-Za-z0-9]+", "must be a key of a Secret or ConfigMap: A-Z, a-z, 0-9, -, _ and ."),
+    Matching(
+        DATA_KEY.pattern,
+        "must be a key of a Secret or ConfigMap: A-Z, a-z, 0-9, -, _ and ., not . alone and not .. at its beginning",
+    ),
 ]
 
 
@@ -170,7 +173,7 @@ QualifiedName = Annotated[
     str,
     Field(max_length=317),
     Matching(
-        rf"({_LABEL}(\.{_LABEL})*/)?[A-Za-z0-9]([-._A-Za-z0-9]{{0,61}}[A-Za-z0-9])?",
+        rf"({LABEL}(\.{LABEL})*/)?[A-Za-z0-9]([-._A-Za-z0-9]{{0,61}}[A-Za-z0-9])?",
         "must be a qualified name, such as app or example.org/app",
     ),
 ]

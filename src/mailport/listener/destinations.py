@@ -2,24 +2,24 @@
 
 A destination stays the same object, with its connections, while neither its settings nor its Secrets change. Where what
 it refers to is missing or does not load, the last good one of the same settings stays in use; where there is none, mail
-for it is 451.
+for it is 451. So too where a pod does not mount it: there the settings may name other Secrets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from traceback import extract_tb
 
-from mailport.contract.model import Route, Spec
-from mailport.contract.references import Reference, of_destination
+from mailport.contract.model import Deliver, Route, Spec
+from mailport.contract.references import Reference, apart_from_references, of_destination
 from mailport.deliver import registry
 from mailport.deliver.destination import Destination
 from mailport.deliver.health import Health
 from mailport.deliver.mailbox_usage import MailboxUsage
 from mailport.deliver.registry import Surroundings
 from mailport.listener.config import Missing
+from mailport.listener.mounted import IsThere
 from mailport.listener.secrets import Secrets, Unreadable
 from mailport.outward.dial import Dialer
 from mailport.process import log
@@ -31,7 +31,7 @@ _Values = dict[str, dict[str, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class _Built:
-    settings: object
+    deliver: Deliver
     hostname: str
     values: _Values
     why_not: str  # empty: it can deliver
@@ -61,8 +61,8 @@ class Destinations:
         self._scratch = scratch
         self._built: dict[str, _Built] = {}
 
-    def load(self, spec: Spec, secrets: Secrets, is_there: Callable[[str], bool]) -> LoadedDestinations:
-        """Build what has changed. `is_there`: whether an object of this name is mounted, or stands in a document."""
+    def load(self, spec: Spec, secrets: Secrets, is_there: IsThere) -> LoadedDestinations:
+        """Build what has changed. `is_there`: mounted.py."""
         around = Surroundings(spec.hostname, self._mail_root, self._dialer, self._usage, self._scratch)
         built: dict[str, _Built] = {}
         missing: list[Missing] = []
@@ -70,11 +70,10 @@ class Destinations:
         faults: list[str] = []
         for index, route in enumerate(spec.routes):
             of_route = list(of_destination(route.deliver, f"spec.routes[{index}].deliver.{route.deliver.kind}"))
-            former = self._built.get(route.name)
-            if lacking := [reference.name for reference in of_route if not is_there(reference.name)]:
+            if lacking := [reference.name for reference in of_route if not is_there(reference)]:
                 not_mounted += lacking
                 why = f"this pod does not mount {', '.join(lacking)}"
-                built[route.name] = former or self._unbuilt(route, around, why)
+                built[route.name] = self._as_before(route) or self._unbuilt(route, around, why)
                 continue
             values, absent, fault = _read(of_route, secrets)
             missing += absent
@@ -99,24 +98,28 @@ class Destinations:
         )
 
     def _of(self, route: Route, around: Surroundings, values: _Values) -> _Built:
-        settings = route.deliver.destination
         former = self._built.get(route.name)
-        if former is not None and (former.settings, former.hostname, former.values, former.why_not) == (
-            settings,
+        if former is not None and (former.deliver, former.hostname, former.values, former.why_not) == (
+            route.deliver,
             around.hostname,
             values,
             "",
         ):
             return former
-        return _Built(settings, around.hostname, values, "", registry.build(route.deliver, around, values))
+        return _Built(route.deliver, around.hostname, values, "", registry.build(route.deliver, around, values))
+
+    def _as_before(self, route: Route) -> _Built | None:
+        """Return the one that there is, unless it would deliver elsewhere, or otherwise, than the document says now."""
+        former = self._built.get(route.name)
+        same = former is not None and apart_from_references(former.deliver) == apart_from_references(route.deliver)
+        return former if same else None
 
     def _unbuilt(self, route: Route, around: Surroundings, why: str) -> _Built:
         """Return the last good one of the same settings, else what answers 451."""
-        settings = route.deliver.destination
         former = self._built.get(route.name)
-        if former is not None and former.settings == settings and former.why_not in ("", why):
+        if former is not None and former.deliver == route.deliver and former.why_not in ("", why):
             return former
-        return _Built(settings, around.hostname, {}, why, registry.misconfigured(route.deliver, why))
+        return _Built(route.deliver, around.hostname, {}, why, registry.misconfigured(route.deliver, why))
 
 
 def _why(error: Exception) -> str:

@@ -18,7 +18,7 @@ from mailport.contract import documents
 from mailport.contract.documents import Contents
 from mailport.contract.faults import Fault, Invalid
 from mailport.contract.model import Clients, HtpasswdKeyRef, InboundSmtp, Spec
-from mailport.contract.references import references
+from mailport.contract.references import Reference, references
 from mailport.deliver.mailbox_usage import MailboxUsage
 from mailport.deliver.registry import not_installed
 from mailport.listener.checking import Checkers
@@ -54,7 +54,7 @@ class Places:
     mailbox_limit: int = 0  # octets that mailboxes without a claim may hold together; 0: no limit
     local_destinations: bool = False  # connections to loopback and link-local addresses are allowed
     denied_destinations: tuple[str, ...] = ()  # CIDRs that no connection goes to
-    mounted: frozenset[str] | None = None  # the Secrets and ConfigMaps that this pod mounts; None: not in a pod
+    mounted: frozenset[str] | None = None  # what this pod mounts, as `serve --mounted` names it; None: not in a pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,9 +189,12 @@ class Loader:
         files, more_faults = read_what_is_there(path for path in self._places.files if str(path) != "-")
         return [*self._piped, *files], [*faults, *more_faults]
 
-    def _is_there(self, name: str) -> bool:
+    def _is_there(self, wanted: Reference) -> bool:
         mounted = self._places.mounted
-        return mounted is None or name in mounted or name in self._secrets or name in self._config_maps
+        documents = self._secrets if wanted.kind == "Secret" else self._config_maps
+        if mounted is None or wanted.name in mounted or wanted.name in documents:
+            return True
+        return mounted.issuperset(wanted.mounts)
 
     def _routes(self, document: _Document, destinations: LoadedDestinations) -> Iterator[Route]:
         for index, route in enumerate(document.gateway.spec.routes):

@@ -1,4 +1,4 @@
-"""PURE. What a pod serves of a document that names a Secret which the pod does not mount.
+"""PURE. What a pod serves of a document that names a Secret, or a key of one, which the pod does not mount.
 
 A pod's volumes are fixed when it is made. The operator makes new pods for such a document, and until they take over the
 earlier ones go on as they were: with the certificates and users that they had, and where they had none, without TLS or
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mailport.contract.model import Auth, AuthMode, Listener, ListenerAuth, ListenerTls, Spec, Tls, TlsMode
+from mailport.contract.references import Reference, of_certificates, of_users
 
-IsThere = Callable[[str], bool]  # whether a Secret of this name is mounted, or stands in a document
+IsThere = Callable[[Reference], bool]  # whether all its keys are mounted, or the object stands in a document
 
 
 def served_spec(spec: Spec, former: Spec | None, is_there: IsThere) -> tuple[Spec, tuple[str, ...]]:
@@ -20,9 +21,9 @@ def served_spec(spec: Spec, former: Spec | None, is_there: IsThere) -> tuple[Spe
     `former` is the one that is served so far; None is a pod that starts anew within its rollout. It has no former
     certificates and users: it serves with those that it mounts, and is not ready without any.
     """
-    certificates = [ref.name for ref in spec.tls.certificate_refs] if spec.tls else []
-    users = [spec.auth.htpasswd.secret_ref.name] if spec.auth else []
-    lacking = tuple(name for name in dict.fromkeys((*certificates, *users)) if not is_there(name))
+    certificates = list(of_certificates(spec.tls)) if spec.tls else []
+    users = [of_users(spec.auth)] if spec.auth else []
+    lacking = tuple(dict.fromkeys(wanted.name for wanted in (*certificates, *users) if not is_there(wanted)))
     if not lacking:
         return spec, ()
     tls = spec.tls if all(map(is_there, certificates)) else _former_tls(spec, former, is_there)
@@ -37,7 +38,8 @@ def served_spec(spec: Spec, former: Spec | None, is_there: IsThere) -> tuple[Spe
 def _former_tls(spec: Spec, former: Spec | None, is_there: IsThere) -> Tls | None:
     assert spec.tls is not None  # noqa: S101 - else it lacks nothing
     if former is None:
-        mounted = tuple(ref for ref in spec.tls.certificate_refs if is_there(ref.name))
+        of_tls = zip(spec.tls.certificate_refs, of_certificates(spec.tls), strict=True)
+        mounted = tuple(ref for ref, wanted in of_tls if is_there(wanted))
         return spec.tls.model_copy(update={"certificate_refs": mounted or spec.tls.certificate_refs})
     if former.tls is None:
         return None

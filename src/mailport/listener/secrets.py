@@ -6,19 +6,18 @@ Everything that reads here blocks: call it in a thread.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from mailport.contract.names import DATA_KEY, OBJECT_NAME
+
 Kind = Literal["Secret", "ConfigMap"]
 Values = Mapping[str, bytes]
 
 MAX_VALUE_BYTES = 1024 * 1024  # Kubernetes holds a whole Secret or ConfigMap to 1 MiB
-_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9.]*[a-z0-9])?")  # an object's: a DNS subdomain (RFC 1123)
-_KEY = re.compile(r"(?!\.\.)(?!\.\Z)[-._a-zA-Z0-9]{1,253}")  # of `data`, as the API server checks it: never `..data`
 
 
 class Unreadable(Exception):  # noqa: N818 - what is wrong with it
@@ -83,11 +82,11 @@ class Secrets:
 
 
 def _check(kind: Kind, name: str, keys: tuple[str, ...]) -> None:
-    """Check that no name leads out of its directory. The model has done so before: a bad one is a fault of ours."""
-    if not _NAME.fullmatch(name):
+    """Check that no name leads out of its directory. The model takes no such name: one that comes here is our fault."""
+    if not OBJECT_NAME.fullmatch(name):
         raise ValueError(f"not the name of a {kind}: {name!r}")
     for key in keys:
-        if not _KEY.fullmatch(key):
+        if not DATA_KEY.fullmatch(key):
             raise ValueError(f"not a key of a {kind}: {key!r}")
 
 

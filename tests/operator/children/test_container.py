@@ -34,7 +34,7 @@ def test_the_arguments_are_ones_that_serve_has(path):
     assert parsed(made).admin == ("192.0.2.1", made.spec.pod.admin_port)
     assert parsed(made, "2001:db8::1").admin == ("2001:db8::1", made.spec.pod.admin_port)
     assert parsed(made).shutdown_delay == made.spec.limits.shutdown_delay_seconds
-    assert parsed(made).mounted == {reference.name for reference in references(made.spec)}
+    assert parsed(made).mounted == {key for reference in references(made.spec) for key in reference.mounts}
     assert parsed(made).scratch == Path("/tmp")
     assert parsed(made).scratch_limit == made.spec.pod.scratch_size * 9 // 10
     assert parsed(made).mailbox_limit in (0, made.spec.pod.mailbox_size * 9 // 10)

@@ -513,7 +513,10 @@ RULES = {
         },
         "Deployment",
         f"{CONTAINER}.args.7",
-        "--mounted=another,mx-tls",
+        (
+            "--mounted=Secret/another/tls.crt,Secret/another/tls.key,"
+            "Secret/mx-tls/htpasswd,Secret/mx-tls/tls.crt,Secret/mx-tls/tls.key"
+        ),
     ),
     "or that they mount nothing": ({}, "Deployment", f"{CONTAINER}.args.7", "--mounted="),
     "where messages may lie while they come in": ({}, "Deployment", f"{CONTAINER}.args.8", "--scratch=/tmp"),

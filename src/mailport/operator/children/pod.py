@@ -76,7 +76,7 @@ def _arguments(spec: Spec, given: Inputs, version: int) -> Iterator[str]:
     yield f"--shutdown-delay={spec.limits.shutdown_delay_seconds}"
     if version == format_1.NUMBER:
         return  # the others are unknown to that listener, which connects to nothing
-    yield f"--mounted={','.join(sorted({reference.name for reference in references(spec)}))}"
+    yield f"--mounted={','.join(sorted({key for reference in references(spec) for key in reference.mounts}))}"
     yield f"--scratch={volumes.SCRATCH}"
     yield f"--scratch-limit={spec.pod.scratch_limit}"
     if volumes.has_mailboxes_without_claim(spec):

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from mailport.contract.model import ServiceType
+from mailport.contract.names import DATA_KEY, OBJECT_NAME
 from mailport.contract.references import references
 from mailport.operator.metadata import SELECTOR_LABEL, Manifest
 from mailport.operator.pods.observed import Report
@@ -23,8 +24,6 @@ _MAX_ADDRESSES = 16
 _MAX_CERTIFICATES = 16
 _MAX_MISSING = 256
 _REFERRED_TO = ("Secret", "ConfigMap")  # kinds that pods look for themselves
-_OBJECT_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
-_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")
 _FIELD = re.compile(r"[][.A-Za-z0-9]{1,512}")
 _SERIAL_NUMBER = re.compile(r"[0-9A-Fa-f]{1,64}")
 _DIGITS = re.compile(r"([0-9]+)")
@@ -117,7 +116,7 @@ def _certificates(seen: Observed) -> list[Manifest]:
         tls = seen.gateway.spec.tls
         names = list(dict.fromkeys(ref.name for ref in tls.certificate_refs)) if tls is not None else []
     else:
-        names = [name for name in reported if _OBJECT_NAME.fullmatch(name)]
+        names = [name for name in reported if OBJECT_NAME.fullmatch(name)]
     return [_certificate(name, reported[name]) for name in names if name in reported][:_MAX_CERTIFICATES]
 
 
@@ -150,11 +149,11 @@ def _missing(seen: Observed) -> list[Manifest]:
     for report in _reports(seen):
         for missing in report.missing:
             kind, name, key, field = (missing.get(part) for part in ("kind", "name", "key", "field"))
-            if kind not in _REFERRED_TO or not _fits(_OBJECT_NAME, name):
+            if kind not in _REFERRED_TO or not _fits(OBJECT_NAME, name):
                 continue
             if named is None or (kind, name) in named:
                 entry = {"kind": kind, "name": name}
-                entry |= {"key": key} if _fits(_KEY, key) else {}
+                entry |= {"key": key} if _fits(DATA_KEY, key) else {}
                 entry |= {"field": field} if _fits(_FIELD, field) else {}
                 found.append(entry)
     unique = {tuple(entry.get(part, "") for part in ("field", "kind", "name", "key")): entry for entry in found}
