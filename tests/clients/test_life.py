@@ -149,8 +149,9 @@ def test_a_second_signal_within_the_delay(tmp_path):
         assert gateway.stop() == 1
 
 
-def test_a_signal_that_comes_early(tmp_path):
-    """While the document is still being read: it begins, drains, and ends with 0."""
+@pytest.mark.parametrize("early", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_early(tmp_path, early):
+    """While the document is still to come, from a pipe or from a mount that hangs: nothing is open yet, and it ends."""
     document_file = tmp_path / "inboundsmtp.json"
     os.mkfifo(document_file)
     process = subprocess.Popen(
@@ -158,15 +159,11 @@ def test_a_signal_that_comes_early(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    with process, document_file.open("w") as writer:  # opens once it is read
-        process.terminate()
-        writer.write(with_spec())
-        writer.close()
+    with process, document_file.open("w"):  # opens once it is read
+        process.send_signal(early)
         output, _ = process.communicate(timeout=30)
 
-    assert process.returncode == 0
-    said = [json.loads(line)["event"] for line in output.splitlines()]
-    assert [event for event in said if event != "destination is reachable"][-2:] == ["draining", "drained"]
+    assert (process.returncode, output) == (0, b"")
 
 
 # Not starting.

@@ -167,6 +167,15 @@ def test_other_ports(gateway: Serving, client: Driver) -> None:
     assert "LIMITS RCPTMAX=100" in swaks(gateway.ports["always"], "--quit-after", "EHLO").output
 
 
+def test_a_document_without_tls_and_users(gateway: Serving, client: Driver) -> None:
+    """Sockets that stay open until a restart go on with the certificate and the users that they had."""
+    gateway.change({"listeners": [{"name": "plain", "port": free_port()}], "tls": None, "auth": None})
+
+    assert gateway.status()["restartRequired"] is True
+    assert swaks(gateway.port, "-tls", "--quit-after", "EHLO").ok
+    assert swaks(gateway.ports["always"], "--auth", "PLAIN", *LOGIN).ok
+
+
 @pytest.mark.parametrize(
     "change",
     table(

@@ -1,4 +1,7 @@
-"""A TLS 1.3 client that sends KeyUpdates (RFC 8446 §4.6.3), which Python's ssl cannot: OpenSSL itself, by ctypes."""
+"""A TLS 1.3 client that sends KeyUpdates (RFC 8446 §4.6.3) and pads its records (§5.4), which Python's ssl cannot.
+
+OpenSSL itself, by ctypes.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ def _libraries() -> tuple[Any, Any]:
         (ssl, "SSL_set_bio", None, [_POINTER, _POINTER, _POINTER]),
         (ssl, "SSL_set_connect_state", None, [_POINTER]),
         (ssl, "SSL_do_handshake", _INT, [_POINTER]),
+        (ssl, "SSL_set_block_padding", _INT, [_POINTER, ctypes.c_size_t]),
         (ssl, "SSL_key_update", _INT, [_POINTER, _INT]),
         (ssl, "SSL_write", _INT, [_POINTER, _OCTETS, _INT]),
         (ssl, "SSL_read", _INT, [_POINTER, _OCTETS, _INT]),
@@ -59,6 +63,10 @@ class KeyUpdates:
             self._ssl.SSL_do_handshake(self._connection)
             made.append(self._records())
         return b"".join(made)
+
+    def pad(self, octets: int) -> None:
+        """Make each record that long from now on."""
+        assert self._ssl.SSL_set_block_padding(self._connection, octets) == 1
 
     def says(self, line: bytes) -> bytes:
         """Return the records of a line."""

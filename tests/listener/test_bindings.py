@@ -17,7 +17,10 @@ from tests.tables import table
 
 IPV4, IPV6 = IpFamily.IPV4, IpFamily.IPV6
 BOTH = frozenset((IPV4, IPV6))
-HOST = [ip_address(text) for text in ("127.0.0.1", "10.1.2.3", "10.1.9.9", "192.0.2.25", "::1", "2001:db8::25")]
+HOST = [
+    ip_address(text)
+    for text in ("127.0.0.1", "10.1.2.3", "10.1.9.9", "192.0.2.25", "::1", "2001:db8::25", "fe80::25%2", "fe80::25%3")
+]
 
 
 @pytest.mark.parametrize(
@@ -37,6 +40,9 @@ HOST = [ip_address(text) for text in ("127.0.0.1", "10.1.2.3", "10.1.9.9", "192.
             "one that the host does not have is for the kernel to refuse": (None, ["10.9.9.9"], BOTH, ["10.9.9.9"]),
             "all of the host's in a network": (None, ["10.1.0.0/16"], BOTH, ["10.1.2.3", "10.1.9.9"]),
             "in an IPv6 network": (None, ["2001:db8::/32"], BOTH, ["2001:db8::25"]),
+            "of a link, on each link that has it": (None, ["fe80::/10"], BOTH, ["fe80::25%2", "fe80::25%3"]),
+            "so too where it is written as an address": (None, ["fe80::25"], BOTH, ["fe80::25%2", "fe80::25%3"]),
+            "an IPv4 address that is written as IPv6": (None, ["::ffff:127.0.0.1"], BOTH, ["127.0.0.1"]),
             "each once": (None, ["10.1.2.3", "10.0.0.0/8", "10.1.2.3"], BOTH, ["10.1.2.3", "10.1.9.9"]),
             "an IPv6 address in its shortest form": (None, ["2001:db8:0:0::25"], BOTH, ["2001:db8::25"]),
         }
@@ -111,6 +117,20 @@ def test_nothing_is_left_half_open(taken: int):
 
     assert str(raised.value) == f"cannot listen on 127.0.0.1:{taken}: Address already in use"
     assert not listens(free)
+
+
+def test_all_addresses_of_the_host_as_networks():
+    """Those of a link among them, which need their scope."""
+    port = free_port()
+    network = {"network": {"bindAddresses": ["127.0.0.0/8", "::/0"]}}
+    bound, _ = bind_all(spec({"listeners": [{"name": "smtp", "port": port}]} | network), lacking_family_is_fatal=True)
+    found = {one.address for one in bound}
+    for one in bound:
+        one.socket.close()
+
+    assert len(found) == len(bindings.addresses_of_host()) - sum(
+        address.version == 4 and not address.is_loopback for address in bindings.addresses_of_host()
+    )
 
 
 def test_an_address_that_the_host_does_not_have():

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from mailport.contract.faults import Fault
 from mailport.contract.model import InboundSmtp, Spec
+from mailport.listener import load, reload
 from mailport.listener.bindings import bind_all
+from mailport.listener.credentials import PasswordChecks
+from mailport.listener.load import Loader, Places
 from mailport.listener.reload import Reloader, needs_other_sockets
+from mailport.listener.server import Server
 from tests.serving import document, free_port
 from tests.tables import table
 
@@ -69,6 +76,46 @@ def test_what_needs_a_restart(change: dict[str, Any]) -> None:
 def test_the_admin_port_needs_other_pods() -> None:
     """It is an option of the process, which the operator makes of it."""
     assert needs_other_sockets(spec({}), spec({"pod": {"adminPort": 9090}}))
+
+
+async def test_what_did_not_load_is_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though no file changes any more. The failure stands in for a lack of descriptors, which pytest needs itself."""
+    path = tmp_path / "inboundsmtp.json"
+    path.write_text(json.dumps(document({})))
+    reloader = Reloader(Loader(Places((path,), mail=tmp_path / "mail")), lambda _, secrets: secrets)
+    server = Server(await reloader.first_load(), PasswordChecks())
+    monkeypatch.setattr(reload, "RETRY_SECONDS", 0.2)
+    failures = iter([Fault("", "Too many open files", str(path))])
+    read = load.read_what_is_there
+
+    def read_after_a_failure(paths: Iterable[Path]) -> tuple[list[tuple[str, bytes]], list[Fault]]:
+        fault = next(failures, None)
+        return read(paths) if fault is None else ([], [fault])
+
+    monkeypatch.setattr(load, "read_what_is_there", read_after_a_failure)
+    following = asyncio.create_task(reloader.follow(server))
+    path.write_text(json.dumps(document({"hostname": "changed.example.org"})))
+    async with asyncio.timeout(10):
+        while server.config.spec.hostname != "changed.example.org":  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.05)
+    following.cancel()
+    await reloader.close()
+
+    assert next(failures, None) is None
+    assert not server.config.faults
+
+
+async def test_the_document_says_how_much_scratch_there_is(tmp_path: Path) -> None:
+    """Where no option does."""
+    path = tmp_path / "inboundsmtp.json"
+    path.write_text(json.dumps(document({})))
+    reloader = Reloader(Loader(Places((path,), mail=tmp_path / "mail")), lambda _, secrets: secrets)
+    server = Server(await reloader.first_load(), PasswordChecks())
+    path.write_text(json.dumps(document({"pod": {"scratchSize": "100Mi"}})))
+    await reloader._reload(server)
+    await reloader.close()
+
+    assert server.space.scratch.limit == 90 * 1024 * 1024
 
 
 async def test_a_destination_that_is_still_in_use_at_the_end_is_closed() -> None:

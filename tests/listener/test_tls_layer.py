@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import smtplib
 import socket
 import ssl
@@ -52,12 +53,14 @@ class Client:
         context.minimum_version = context.maximum_version = version
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.connection = context.wrap_bio(self._incoming, self._outgoing)
+        self.shaken = False
 
     def says(self, records: bytes = b"") -> bytes:
         """Take records and go on with the handshake; return what the client sends."""
         self._incoming.write(records)
         with contextlib.suppress(ssl.SSLWantReadError):
             self.connection.do_handshake()
+            self.shaken = True
         return self._outgoing.read()
 
     def sends(self, data: bytes) -> bytes:
@@ -311,6 +314,55 @@ def test_keys_may_be_updated(tmp_path: Path):
             client.socket.sendall(client.key_updates(3) + client.says(b"NOOP\r\n"))
             assert client.hears().startswith(b"250 ")
         client.socket.close()
+
+
+def test_records_may_be_padded(tmp_path: Path):
+    """To any length (RFC 8446 §5.4): each has data in it, and the client is served."""
+    with implicit(tmp_path) as server:
+        client = KeyUpdates(server.ports["smtps"])
+        client.pad(16384)
+        assert client.hears().startswith(b"220 ")
+        for _ in range(100):
+            client.socket.sendall(client.says(b"NOOP\r\n"))
+            assert client.hears().startswith(b"250 ")
+        client.socket.close()
+
+
+@pytest.mark.parametrize("cut", [1, 3, 7, 100, 1 << 20])
+@pytest.mark.parametrize("cipher", ["ECDHE+AES256+SHA384", "ECDHE+AESGCM"])
+def test_a_record_may_have_one_octet(context: ssl.SSLContext, cipher: str, cut: int):
+    """As a device sends that does not buffer; with CBC each takes up to 100 octets. However the records arrive."""
+    context.set_ciphers(cipher)
+    layer, client = TlsLayer(context), Client(ssl.TLSVersion.TLSv1_2)
+    shaken(layer, client)
+    message = b"Subject: x\r\n\r\n" + b"y" * 3000
+    records = b"".join(client.sends(bytes((octet,))) for octet in message)
+
+    assert b"".join(layer.decrypt(records[at : at + cut]) for at in range(0, len(records), cut)) == message
+
+
+MESSAGE = b"EHLO a\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nBDAT 6 LAST\r\na: b\r\nQUIT\r\n"
+
+
+def test_half_a_connection(tmp_path: Path):
+    """A client that has said all may close its side (RFC 8446 §6.1): it gets its replies all the same."""
+    with implicit(tmp_path) as server, socket.create_connection(("127.0.0.1", server.ports["smtps"])) as peer:
+        peer.settimeout(SECONDS)
+        client = Client()
+        peer.sendall(client.says())
+        while records := client.says(peer.recv(65536)):
+            peer.sendall(records)
+            if client.shaken:
+                break
+        peer.sendall(client.sends(MESSAGE) + client.ends())
+        peer.shutdown(socket.SHUT_WR)
+        heard = b""
+        with contextlib.suppress(ssl.SSLZeroReturnError):
+            while records := peer.recv(65536):
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    heard += client.reads(records)
+
+    assert re.search(rb"\r\n250 2\.0\.0 Ok: queued as .*\r\n221 2\.0\.0 Bye\r\n\Z", heard)
 
 
 def test_key_updates_without_end(tmp_path: Path):

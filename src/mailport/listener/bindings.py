@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from mailport.contract.model import IpFamily, Spec
 
@@ -51,10 +51,10 @@ def addresses(
     versions = {4 if family is IpFamily.IPV4 else 6 for family in families}
     selected: dict[str, None] = {}
     for entry in wanted:
-        network = ip_network(entry)
+        network = _as_bound(entry)
         if network.version not in versions:
             continue
-        if network.num_addresses == 1:
+        if network.num_addresses == 1 and not network.is_link_local:
             selected[str(network.network_address)] = None
             continue
         own = [str(address) for address in host_addresses if address in network]
@@ -64,6 +64,13 @@ def addresses(
     if not selected:
         raise CannotBind("spec.network.bindAddresses: nothing is left of it in the families that can be served here")
     return list(selected)
+
+
+def _as_bound(entry: str) -> IPv4Network | IPv6Network:
+    """PURE. Return a bind address as a network; one of IPv4 that is written as IPv6 (RFC 4291 §2.5.5.2) as IPv4."""
+    network = ip_network(entry)
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return ip_network(mapped) if mapped is not None and network.num_addresses == 1 else network
 
 
 def families_of_host() -> frozenset[IpFamily]:
@@ -80,11 +87,18 @@ def families_of_host() -> frozenset[IpFamily]:
 
 
 def addresses_of_host() -> list[IPv4Address | IPv6Address]:
-    """Return the addresses of all interfaces."""
+    """Return the addresses of all interfaces; those of a link with their scope, as each link may have the same."""
     import ifaddr  # noqa: PLC0415 - only bindAddresses with CIDRs need it
 
-    texts = [ip.ip for adapter in ifaddr.get_adapters() for ip in adapter.ips]
-    return [ip_address(text if isinstance(text, str) else text[0]) for text in texts]  # IPv6 with flow and scope
+    found: list[IPv4Address | IPv6Address] = []
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            if isinstance(ip.ip, str):
+                found.append(IPv4Address(ip.ip))
+            else:
+                text, _, scope = ip.ip
+                found.append(IPv6Address(f"{text}%{scope}" if IPv6Address(text).is_link_local else text))
+    return found
 
 
 def bind_all(spec: Spec, *, lacking_family_is_fatal: bool) -> tuple[list[Bound], list[str]]:
@@ -94,8 +108,9 @@ def bind_all(spec: Spec, *, lacking_family_is_fatal: bool) -> tuple[list[Bound],
     lacking = [family for family in (named or ()) if family not in host_has]
     if lacking and lacking_family_is_fatal:
         raise CannotBind(f"spec.network.ipFamilies: this host has no {', '.join(lacking)}")
-    wants_networks = any("/" in entry for entry in spec.network.bind_addresses)
-    selected = addresses(named, spec.network.bind_addresses, host_has, addresses_of_host() if wants_networks else ())
+    wanted = spec.network.bind_addresses
+    of_host = addresses_of_host() if any("/" in entry or _as_bound(entry).is_link_local for entry in wanted) else ()
+    selected = addresses(named, wanted, host_has, of_host)
     if not selected:
         raise CannotBind("spec.network.ipFamilies: this host has none of them")
     bound: list[Bound] = []
@@ -118,7 +133,8 @@ def _listen(address: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # IPv4 has a socket of its own, if any
         sock.setblocking(False)
-        sock.bind((address, port))
+        host, _, scope = address.partition("%")
+        sock.bind((host, port, 0, int(scope)) if scope else (host, port))
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()

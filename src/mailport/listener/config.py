@@ -96,6 +96,15 @@ class Config:
         """What does not load, in one line; empty where all does."""
         return "; ".join((*self.document_faults, *self.secret_faults))
 
+    def serving(self, options: ListenerOptions, former: Config) -> Config:
+        """Return the same with the former certificates and users, where it has none and a listener still needs them."""
+        found = self
+        if self.tls is None and options.tls is not TlsMode.DISABLED:
+            found = replace(found, tls=former.tls)
+        if self.users is None and options.auth is not AuthMode.NEVER:
+            found = replace(found, users=former.users)
+        return found
+
     @property
     def lacking(self) -> str:
         """What listeners need and has never loaded; empty where they have it all."""

@@ -69,10 +69,12 @@ class Journal:
             duration=round(seconds, 6),
         )
 
-    def lost(self, transaction: Transaction) -> None:
-        """Log a client that left within a transaction. It had no 250, so it keeps the message."""
+    def lost(self, transaction: Transaction, detail: str) -> None:
+        """Log a client that left within a transaction: it had no 250 and keeps the message. `detail`: why, if known."""
         envelope = transaction.envelope
-        self._log.info("connection lost", id=envelope.id, sender=_path(envelope), size=transaction.size)
+        self._log.info(
+            "connection lost", id=envelope.id, sender=_path(envelope), size=transaction.size, detail=detail or None
+        )
 
     def tls_established(self, version: str) -> None:
         """Count a TLS handshake that succeeded."""

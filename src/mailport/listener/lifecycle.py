@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ _SPARE_DESCRIPTORS = 256  # files, logs, threads' work, admin connections
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - else who reads a pipe or a file has it when serving has ended
+    print(line, flush=True)  # noqa: T201 - flushed at once, for a reader behind a pipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,25 +89,25 @@ class _Process:
     def __init__(self, options: ServeOptions) -> None:
         self._options = options
         self._log = log.get()
-        self._reloader = Reloader(Loader(options.places), self._prepare)
+        self._reloader = Reloader(Loader(options.places), self._prepare, options.scratch_limit)
         self._stop, self._stop_at_once = asyncio.Event(), asyncio.Event()
         self._delay = options.shutdown_delay
         self._dev_secrets: dev.DevSecrets | None = None
         self._server: Server | None = None
-        self._checks: DestinationChecks | None = None
 
     async def run(self) -> int:
         """Load, bind, serve, drain."""
         self._listen_to_signals()
         config = await self._first_load()
-        await asyncio.to_thread(self._try_scratch)
+        if config is None:
+            return EXIT_OK
         passwords = PasswordChecks()
         space = Space(self._options.places.scratch, self._options.scratch_limit or config.spec.pod.scratch_limit)
         server = self._server = Server(config, passwords, space)
-        checks = self._checks = DestinationChecks(lambda: server.config.routes)
+        checks = DestinationChecks(lambda: server.config.routes)
         bound, warnings = self._bind(config.spec)
         raise_descriptor_limit(config.spec, self._log)
-        runner = await self._start_admin(bound, checks)
+        runner = await self._start_admin(server, bound, checks)
         memory.leave_to_stay()
         server.start(bound)
         self._reloader.report(config, at="start")
@@ -160,7 +161,7 @@ class _Process:
             self._log.info("unfinished mail of an earlier process swept", files=swept)
 
     def _listen_to_signals(self) -> None:
-        """Handle signals from the first moment: process 1 of a pod does not even get those that it does not handle."""
+        """Install the handlers first: the kernel ignores SIGTERM for process 1 while it has no handler for it."""
         running = asyncio.get_running_loop()
         running.add_signal_handler(signal.SIGTERM, self._on_signal, self._options.shutdown_delay)
         running.add_signal_handler(signal.SIGINT, self._on_signal, 0.0)
@@ -171,15 +172,31 @@ class _Process:
         self._delay = delay
         self._stop.set()
 
-    async def _first_load(self) -> Config:
+    async def _first_load(self) -> Config | None:
+        """Return what is to be served; None where a signal comes first, as a file may hang: a pipe, a dead mount."""
+        loading, stopped = asyncio.create_task(self._loaded()), asyncio.create_task(self._stop.wait())
+        await asyncio.wait((loading, stopped), return_when=asyncio.FIRST_COMPLETED)
+        for task in (loading, stopped):
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        return None if loading.cancelled() else loading.result()
+
+    async def _loaded(self) -> Config:
+        scratch = Threads(1, 1, "scratch")
         try:
-            return await self._reloader.first_load()
+            config = await self._reloader.first_load()
+            await scratch.run(self._try_scratch)
         except Invalid as error:
             raise Failed("InvalidConfiguration", str(error), EXIT_INVALID) from error
         except NoThread as error:
             raise Failed("NoThread", str(error.strerror)) from error
         except OSError as error:
             raise Failed("Unreadable", f"{error.filename}: {error.strerror}", EXIT_INVALID) from error
+        else:
+            return config
+        finally:
+            scratch.close()
 
     def _prepare(self, gateway: InboundSmtp, secrets: Secrets) -> Secrets:
         """Add the Secrets that --dev makes. Runs in a thread; raises OSError."""
@@ -204,12 +221,13 @@ class _Process:
         except CannotBind as error:
             raise Failed("CannotBind", str(error)) from error
 
-    async def _start_admin(self, bound: list[Bound], checks: DestinationChecks) -> web.Running | None:
+    async def _start_admin(self, server: Server, bound: list[Bound], checks: DestinationChecks) -> web.Running | None:
         if self._options.admin is None:
             return None
         host, port = self._options.admin
+        why_not_ready, status = partial(self._why_not_ready, server), partial(self._status, server, checks)
         try:
-            return await web.start(admin.pages(self._why_not_ready, self._status, checks.expose), host, port)
+            return await web.start(admin.pages(why_not_ready, status, checks.expose), host, port)
         except OSError as error:
             for listening in bound:
                 listening.socket.close()
@@ -254,20 +272,17 @@ class _Process:
 
     # What the admin port answers.
 
-    def _why_not_ready(self) -> str:
+    def _why_not_ready(self, server: Server) -> str:
         if self._stop.is_set():
             return "draining"
-        if self._server is None:
-            return "starting"
         if threads.none_can_be_started():
             return "no thread can be started"
-        return self._server.config.lacking
+        return server.config.lacking
 
-    def _status(self) -> dict[str, Any]:
-        assert self._server is not None and self._checks is not None  # noqa: S101, PT018 - the admin port opens later
+    def _status(self, server: Server, checks: DestinationChecks) -> dict[str, Any]:
         return admin.status(
-            self._server,
-            self._checks,
+            server,
+            checks,
             draining=self._stop.is_set(),
             restart_required=self._reloader.restart_required,
             reload_error=self._reloader.error,

@@ -15,13 +15,16 @@ from mailport.listener.server import Server
 from mailport.process import log
 from mailport.process.threads import Threads
 
+RETRY_SECONDS = 15.0  # after which what did not load is loaded again: it may have been for want of descriptors
+
 
 class Reloader:
     """Keeps a server at what the files say."""
 
-    def __init__(self, loader: Loader, prepare: Prepare) -> None:
-        """Load with `loader`, and with what `prepare` adds to the Secrets."""
+    def __init__(self, loader: Loader, prepare: Prepare, scratch_limit: int = 0) -> None:
+        """Load with `loader`, and with what `prepare` adds to the Secrets. `scratch_limit`: 0 is the document's."""
         self._loader = loader
+        self._scratch_limit = scratch_limit
         self._prepare = prepare
         self._log = log.get()
         self._threads = Threads(1, 1, "configuration")  # its own: a reload waits for no other work
@@ -40,7 +43,16 @@ class Reloader:
 
     async def follow(self, server: Server) -> None:
         """Have the server serve what changes, until cancelled."""
-        async for _ in watch.changes(self._loader.watched, self._seen, self._threads):
+        loop = asyncio.get_running_loop()
+
+        def is_due() -> bool:
+            """Whether what did not load is to be loaded again, though no file has changed."""
+            fails = self.error or server.config.faults
+            return bool(fails) and loop.time() >= loaded + RETRY_SECONDS
+
+        loaded = loop.time()
+        async for _ in watch.changes(self._loader.watched, self._seen, self._threads, is_due=is_due):
+            loaded = loop.time()
             try:
                 await self._reload(server)
             except Exception:  # noqa: BLE001 - a fault of ours must not end all further reloads, unseen
@@ -66,6 +78,7 @@ class Reloader:
         self._other_sockets = needs_other_sockets(server.started_with, config.spec)
         self.restart_required = self._other_sockets or bool(config.not_mounted)
         server.use(config)
+        server.space.scratch.limit = self._scratch_limit or config.spec.pod.scratch_limit
         if config.document_faults and config.document_faults != before.document_faults:
             self._count_failure("; ".join(config.document_faults))
         if not config.document_faults:

@@ -80,14 +80,15 @@ class Server:
 
     def use(self, config: Config) -> None:
         """Use another configuration from now on. Sessions look for it at each command."""
-        self.config = config
         for route, wanted in zip(config.routes, config.spec.routes, strict=True):
             route.slots.resize(wanted.max_concurrent)
         for name, last in self._options.items():
             options = config.listeners.get(name)
             if options is None or options.port != last.port:  # its socket stays open until a restart
                 options = last.under(config.spec)
+                config = config.serving(options, self.config)
             self._options[name] = options
+        self.config = config
 
     @property
     def connections(self) -> Counter[str]:

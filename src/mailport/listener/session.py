@@ -116,7 +116,7 @@ class Session(SMTP):
             await self._handle_client()
         except Closed:
             if self.transaction is not None:
-                self.journal.lost(self.transaction)
+                self.journal.lost(self.transaction, self.wire.tls_fault)
         except TooSlow:
             self.reply(replies.TOO_SLOW)
         except TimedOut:

@@ -83,37 +83,51 @@ class _Pair:
     key: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What handshakes use of a pair, and what it was made of."""
+
+    pair: _Pair
+    min_version: TlsVersion
+    info: CertificateInfo
+    context: ssl.SSLContext
+
+
 class Certificates:
     """The certificates of spec.tls; where one does not load any more, the last good one stays."""
 
     def __init__(self) -> None:
-        self._good: dict[str, _Pair] = {}
+        self._good: dict[str, _Loaded] = {}
 
     def load(self, names: Sequence[str], secrets: Secrets, min_version: TlsVersion, now: datetime) -> LoadedTls:
         """Load what the Secrets of these names hold now. Blocks: call it in a thread, one call at a time.
 
         Open sessions live on with the context they began with; new handshakes are to be given the one returned.
         """
-        loaded: dict[str, tuple[CertificateInfo, ssl.SSLContext]] = {}
         missing: list[tuple[str, str]] = []
         faults: list[str] = []
+        good: dict[str, _Loaded] = {}
         for name in names:
+            former = self._good.get(name)
+            pairs = [former.pair] if former is not None else []  # those to try: the Secret's, else the last good one
             try:
                 values = secrets.get_all("Secret", name, (CHAIN, KEY))
                 missing += (absent := [(name, key) for key in (CHAIN, KEY) if key not in values])
                 if not absent:
-                    pair = _Pair(name, values[CHAIN], values[KEY])
-                    loaded[name] = _load(pair, min_version)
-                    self._good[name] = pair
-            except (Unreadable, BadCertificate) as error:
+                    pairs.insert(0, _Pair(name, values[CHAIN], values[KEY]))
+            except Unreadable as error:
                 faults.append(f"Secret {name}: {error}")
-            if name not in loaded and name in self._good:
-                loaded[name] = _load(self._good[name], min_version)
-        self._good = {name: self._good[name] for name in loaded}
+            while pairs and name not in good:
+                try:
+                    good[name] = _loaded(pairs.pop(0), min_version, former)
+                except BadCertificate as error:
+                    faults.append(f"Secret {name}: {error}")
+        self._good = good
 
-        certificates = tuple(info for info, _ in loaded.values())
+        loaded = list(good.values())
+        certificates = tuple(one.info for one in loaded)
         return LoadedTls(
-            context=_by_server_name(list(loaded.values())),
+            context=_by_server_name(loaded),
             certificates=certificates,
             missing=tuple(missing),
             faults=tuple(faults),
@@ -170,6 +184,13 @@ def self_signed(hostname: str, now: datetime) -> tuple[bytes, bytes]:
         certificate.public_bytes(Encoding.PEM),
         key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
     )
+
+
+def _loaded(pair: _Pair, min_version: TlsVersion, former: _Loaded | None) -> _Loaded:
+    """Return what handshakes use of a pair: the former, where it was made of the same. Raises BadCertificate."""
+    if former is not None and (former.pair, former.min_version) == (pair, min_version):
+        return former
+    return _Loaded(pair, min_version, *_load(pair, min_version))
 
 
 def _load(pair: _Pair, min_version: TlsVersion) -> tuple[CertificateInfo, ssl.SSLContext]:
@@ -275,7 +296,7 @@ def _as_file(content: bytes) -> Iterator[str]:
         yield f"/dev/fd/{file.fileno()}"
 
 
-def _by_server_name(loaded: Sequence[tuple[CertificateInfo, ssl.SSLContext]]) -> ssl.SSLContext | None:
+def _by_server_name(loaded: Sequence[_Loaded]) -> ssl.SSLContext | None:
     """Return the first context, which hands over to that of another certificate where the client asks for its name.
 
     A wildcard stands for one label, the first (RFC 9525 §6.3); a full name comes before a wildcard, the earlier
@@ -283,13 +304,14 @@ def _by_server_name(loaded: Sequence[tuple[CertificateInfo, ssl.SSLContext]]) ->
     """
     if not loaded:
         return None
-    default = loaded[0][1]
+    default = loaded[0].context
     if len(loaded) == 1:
+        default.sni_callback = None  # it may have been the first of several
         return default
     by_name: dict[str, ssl.SSLContext] = {}
-    for info, context in loaded:
-        for name in info.names:
-            by_name.setdefault(name, context)
+    for one in loaded:
+        for name in one.info.names:
+            by_name.setdefault(name, one.context)
 
     def choose(tls: ssl.SSLObject | ssl.SSLSocket, server_name: str | None, _: ssl.SSLContext) -> None:
         name = (server_name or "").lower().rstrip(".")

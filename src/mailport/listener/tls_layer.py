@@ -16,9 +16,10 @@ THREADS = max(1, min(os.cpu_count() or 1, 4))
 MOST_WAITING = 256  # steps of handshakes that wait for a thread: some 0.3 s of one core
 _RETRY = 256  # octets that a HelloRetryRequest has at most (RFC 8446 §4.1.4); what has a certificate in it has more
 _RECORD = 16 * 1024  # octets of plaintext that a record has at most (RFC 8446 §5.1)
-# Octets of records beyond those that they carry, in all and for each that they carry: a record of one octet has 23.
-# A KeyUpdate costs as much as a command, is answered, and carries nothing; OpenSSL takes any number of them.
-_IDLE, _IDLE_OF_EACH = 64 * 1024, 32
+_HEADER = 5  # octets of a record: type, version, length (RFC 8446 §5.1)
+# Records without data, in all and for each record with data. A KeyUpdate costs as much as a command, is answered, and
+# carries nothing; OpenSSL takes any number of them. Some TLS 1.2 clients send an empty record before each other one.
+_EMPTY, _EMPTY_OF_EACH = 1024, 2
 
 
 class Handshakes:
@@ -54,35 +55,46 @@ class Handshakes:
 class TlsLayer:
     """The server's side of one TLS connection."""
 
-    __slots__ = ("_carried", "_incoming", "_outgoing", "_taken", "closed", "connection", "signed")
+    __slots__ = ("_empty", "_header", "_incoming", "_outgoing", "_rest", "closed", "connection", "signed")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.connection = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.signed = False  # our certificate has been sent, with a signature
         self.closed = False  # the peer has said that nothing more will come (close_notify, RFC 8446 §6.1)
-        self._taken = self._carried = 0  # octets of records, and those that were in them
+        self._header, self._rest = b"", 0  # what has come of a record's header; the octets still to come of a record
+        self._empty = 0  # records without data, beyond those allowed for the ones with data
 
     def add(self, records: bytes | memoryview) -> None:
         """Take what arrived. Not while a thread is at the handshake."""
         self._incoming.write(records)
 
     def decrypt(self, records: bytes) -> bytes:
-        """Take what arrived behind the handshake, and return what it carries. Raises SSLError.
+        """Take what arrived behind the handshake, and return the data in it.
 
-        So does a peer that sends record after record with nothing in them, but KeyUpdates.
+        Raises SSLError; also where a peer sends many records without data, such as KeyUpdates.
         """
         pieces = []
-        view = memoryview(records)
-        for start in range(0, max(len(records), 1), _RECORD):  # nothing: what came with the handshake
+        view = memoryview(self._incoming.read() + records)  # behind the handshake's last record, others may wait
+        for start in range(0, len(view), _RECORD):
             piece = view[start : start + _RECORD]
+            self._empty += self._begun_in(piece)
             self.add(piece)
-            pieces.append(data := self.read())
-            self._taken += len(piece)
-            self._carried += len(data)
-            if self._taken - self._carried > _IDLE + _IDLE_OF_EACH * self._carried:
-                raise ssl.SSLError("too many records that carry nothing")
+            pieces.append(self.read())
+            if self._empty > _EMPTY:
+                raise ssl.SSLError("too many records without data")
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _begun_in(self, piece: memoryview) -> int:
+        """Count the records whose header ends in a piece."""
+        records = memoryview(self._header + piece) if self._header else piece
+        at, count = self._rest, 0
+        while at + _HEADER <= len(records):
+            at += _HEADER + int.from_bytes(records[at + 3 : at + _HEADER], "big")
+            count += 1
+        self._header = bytes(records[at:])
+        self._rest = max(0, at - len(records))
+        return count
 
     def handshake(self) -> bool:
         """Go on with the handshake; return whether it is done. Raises SSLError. For a thread, until it is `signed`."""
@@ -101,6 +113,7 @@ class TlsLayer:
             while self._incoming.pending and not self.closed:
                 if piece := self._read_record():
                     pieces.append(piece)
+                    self._empty = max(0, self._empty - 1 - _EMPTY_OF_EACH)
                 else:
                     self.closed = True
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -28,9 +28,16 @@ def look(paths: Iterable[Path]) -> Look:
 
 
 async def changes(
-    paths: Callable[[], Iterable[Path]], seen: Look, threads: Threads, *, interval: float = INTERVAL_SECONDS
+    paths: Callable[[], Iterable[Path]],
+    seen: Look,
+    threads: Threads,
+    *,
+    interval: float = INTERVAL_SECONDS,
+    is_due: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[None]:
-    """Yield whenever something differs from what was seen, once it has settled. The files are looked at in `threads`.
+    """Yield whenever something differs from what was seen, once it has settled, and whenever `is_due` says so.
+
+    The files are looked at in `threads`.
 
     `paths` is asked each time, as a new configuration refers to other files: one not seen before counts as changed.
     `seen` is a `look` from before the files were first read. So no change is missed, and now and then one is reported
@@ -40,6 +47,8 @@ async def changes(
         await asyncio.sleep(interval)
         now = await threads.run(lambda: look(paths()))
         if not _differs(now, seen):
+            if is_due():
+                yield
             continue
         for _ in range(MAX_UNSETTLED):  # a file that is written in place, or a pair of files, gets time to be complete
             await asyncio.sleep(interval)

@@ -57,6 +57,7 @@ class Wire(asyncio.Protocol):
         "_timer",
         "_tls",
         "_waiter",
+        "tls_fault",
         "transport",
     )
 
@@ -74,6 +75,7 @@ class Wire(asyncio.Protocol):
         self._skipped = b""  # the first octets of a line that is being dropped
         self._eof = self._closed = self._closing = self._paused = False
         self._tls: TlsLayer | None = None
+        self.tls_fault = ""  # why TLS has failed behind the handshake
         self._handshaking = False  # then what is pending are records
 
     # What the event loop calls.
@@ -102,8 +104,9 @@ class Wire(asyncio.Protocol):
     def _decrypted(self, tls: TlsLayer, records: bytes) -> bytes:
         try:
             data = tls.decrypt(records)
-        except ssl.SSLError:  # nobody can say any more what the peer means
+        except ssl.SSLError as error:  # nobody can say any more what the peer means
             data, tls.closed = b"", True
+            self.tls_fault = str(error)
             if self.transport is not None:
                 self.transport.pause_reading()
         self._send_records(tls)  # an alert, or the answer to a KeyUpdate (RFC 8446 §4.6.3)
@@ -118,10 +121,10 @@ class Wire(asyncio.Protocol):
         return data
 
     def eof_received(self) -> bool:
-        """Keep the writing side open, for the replies to what came before. TLS cannot be closed by halves."""
+        """Keep the writing side open, for the replies to what came before: so may TLS be closed (RFC 8446 §6.1)."""
         self._eof = True
         self._wake()
-        return not self.encrypted
+        return not self._handshaking
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """End every wait."""
