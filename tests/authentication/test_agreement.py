@@ -28,6 +28,9 @@ STRICTER = {  # we do not take it, dkimpy does
     "key for sha1": "dkimpy does not read the key's h=",
     "key with v= last": "RFC 6376 §3.6.1: v= has to be the first; dkimpy does not look where it stands",
 }
+RARE = {
+    "l= of a part": "where the body is empty l= is larger than it (RFC 6376 §3.5): dkimpy does not look"
+}  # seed 3815
 LAXER = {  # we take it, dkimpy does not
     "a blank in front of a colon": "RFC 5322 §4.5.8's old form; to dkimpy the message is none",
     "two records": "dkimpy looks at the first TXT record alone",
@@ -90,13 +93,13 @@ class Comparison:
 
 def test_dkim():
     """Of one signature a message."""
-    comparison = Comparison(LAXER, STRICTER)
+    comparison = Comparison(LAXER, STRICTER | RARE)
     for seed in range(CASES):
         case = odd_signatures.dkim_case(Random(seed))
         comparison.add(seed, case, by_us(case), by_dkimpy(case))
 
     assert not comparison.unexplained
-    assert comparison.needed == LAXER.keys() | STRICTER.keys()
+    assert comparison.needed - RARE.keys() == LAXER.keys() | STRICTER.keys()
     assert comparison.passed > CASES / 4
 
 

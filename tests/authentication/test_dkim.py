@@ -197,6 +197,11 @@ def resigned(change: bytes, by: bytes) -> bytes:
                 Result.PERMERROR,
                 "i= is not",
             ),
+            "i= without an @": (
+                resigned(rb"i=anna@example.org", b"i=example.org"),
+                Result.PERMERROR,
+                "i= is no address",
+            ),
             "i= of a domain that ends alike": (
                 resigned(rb"i=anna@example.org", b"i=@notexample.org"),
                 Result.PERMERROR,

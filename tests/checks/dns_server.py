@@ -2,7 +2,8 @@
 
 A record's type may be a behaviour: SERVFAIL, TIMEOUT (silence), REFUSED, TRUNCATED (UDP says TC, TCP answers), LIES
 (another id, another question and rubbish come first, and then nothing), SLOW (the records come after 0.08 seconds),
-OLD (FORMERR where EDNS is used), LOOP (a CNAME to itself), REFERRAL (it names other servers, and nothing else).
+OLD (FORMERR where EDNS is used), LOOP (a CNAME to itself), REFERRAL (it names other servers, and nothing else),
+MALFORMED (a TXT record without any text comes last, which RFC 1035 §3.3.14 does not allow).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import dns.flags
 import dns.message
 import dns.name
 import dns.rcode
+import dns.rdata
 import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
@@ -27,7 +29,7 @@ from mailport.authentication.dns import Answer, Question, RecordType, Status
 from tests.authentication.zones import Zone, answering
 
 TTL = 300
-BEHAVIOURS = frozenset({"SERVFAIL", "TIMEOUT", "REFUSED", "TRUNCATED", "LIES", "SLOW", "OLD", "REFERRAL"})
+BEHAVIOURS = frozenset({"SERVFAIL", "TIMEOUT", "REFUSED", "TRUNCATED", "LIES", "SLOW", "OLD", "REFERRAL", "MALFORMED"})
 SOA = "ns.invalid. hostmaster.invalid. 1 3600 600 86400 60"
 
 
@@ -83,6 +85,9 @@ class DnsServer:
             response.id ^= 1
             return [(0, b"rubbish"), (0, response.to_wire()), (0, other.to_wire())]
         self._fill(response, question, asked.name)
+        if "MALFORMED" in behaviours:
+            empty = dns.rdata.GenericRdata(dns.rdataclass.IN, dns.rdatatype.TXT, b"")
+            response.answer.append(dns.rrset.from_rdata(asked.name, TTL, empty))
         whole = response.to_wire(max_size=65535)
         if not tcp and len(whole) > max(query.payload, 512):
             response = dns.message.make_response(query)

@@ -25,6 +25,8 @@ ZONE = {
     "null.example": [("MX", (0, "."))],
     "1.2.0.192.in-addr.arpa": [("PTR", "Host.example")],
     "txt.example": [("TXT", ["one ", "record"]), ("TXT", "other")],
+    "odd.example": [("TXT", "one record"), ("MALFORMED", None)],
+    "nonsense.example": [("MALFORMED", None)],
     "octets.example": [("TXT", b'\x00\xff"\\')],
     "long.example": [("TXT", LONG), ("TRUNCATED", None)],
     "many.example": [("A", f"192.0.{n // 250}.{n % 250 + 1}") for n in range(500)],
@@ -82,6 +84,12 @@ def addresses(*texts: str) -> tuple:
                 Answer(Status.NOERROR, names=("host.example",)),
             ),
             "texts, each in one": ("txt.example", TXT, Answer(Status.NOERROR, texts=(b"other", b"one record"))),
+            "a record that cannot be read, and one that can": (
+                "odd.example",
+                TXT,
+                Answer(Status.NOERROR, texts=(b"one record",)),
+            ),
+            "nothing that can be read": ("nonsense.example", TXT, Answer(Status.SERVFAIL)),
             "a text of any octets": ("octets.example", TXT, Answer(Status.NOERROR, texts=(b'\x00\xff"\\',))),
             "a long text, by TCP": ("long.example", TXT, Answer(Status.NOERROR, texts=(LONG.encode(),))),
             "hundreds of addresses, by TCP": (

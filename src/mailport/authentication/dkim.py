@@ -105,6 +105,8 @@ def described(values: dict[str, str]) -> DkimResult:
 def _signature(field: Field, values: dict[str, str], about: DkimResult) -> Signature | DkimResult:
     if values.get("v", "") != "1":
         return about._replace(why="the signature's version is not 1" if "v" in values else "the signature has no v=")
+    if "@" not in values.get("i", "@"):
+        return about._replace(why="i= is no address")
     identity_domain = as_domain(values["i"].rpartition("@")[2]) if "i" in values else about.domain
     if identity_domain != about.domain and not identity_domain.endswith(f".{about.domain}"):
         return about._replace(why="i= is not of the domain d=")

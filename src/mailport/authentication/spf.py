@@ -83,7 +83,7 @@ class _Check:
         }
         self._local_is_ascii = local.isascii()
         self._lookups = 0
-        # The term, by its number, that first asked what there is nothing to; asked again it is no other
+        # The void look-ups, each with the number of the term that asked it first: a repeated question counts once
         self._void: dict[Question, int] = {}
 
     def host(self, domain: str) -> Asking[tuple[Result, str]]:

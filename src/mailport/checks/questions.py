@@ -64,6 +64,7 @@ class Questions:
         self._waiting = 0
         self._since = 0.0
         self._count = 0
+        self._counted = set[Question]()  # a question that is asked again costs nothing
         self._asked = asked
 
     def start(self, check: str, asking: Asking[T], key: Hashable = None) -> Running[T]:
@@ -92,11 +93,12 @@ class Questions:
         return Running(None, asyncio.create_task(self._go_on(check, asking, question)))
 
     def _known(self, check: str, question: Question) -> Answer | None:
-        if self._questions_left(check) <= 0:
-            return _LATE
-        answer = self._resolver.known(question)
-        self._count += answer is not None
-        return answer
+        if question not in self._counted:
+            if self._questions_left(check) <= 0:
+                return _LATE
+            self._counted.add(question)
+            self._count += 1
+        return self._resolver.known(question)
 
     async def _go_on(self, check: str, asking: Asking[T], question: Question) -> T:
         try:
@@ -110,7 +112,6 @@ class Questions:
             return result
 
     async def _ask(self, check: str, question: Question) -> Answer:
-        self._count += 1
         left = self._seconds_left() - LEAVES.get(check, _NOTHING)[0]
         if left <= 0:
             return _LATE

@@ -8,14 +8,16 @@ a thread.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import dns.asyncquery
+import dns.asyncbackend
 import dns.exception
 import dns.flags
+import dns.inet
 import dns.message
 import dns.name
 import dns.query
@@ -202,9 +204,16 @@ class Resolver:
 
     async def _by_udp(self, query: dns.message.Message, server: Server) -> dns.message.Message:
         """Ask from a socket, and so a port, of its own, with an id by chance; what does not fit is no answer."""
-        return await dns.asyncquery.udp(
-            query, server.address, port=server.port, ignore_errors=True, ignore_unexpected=True, ignore_trailing=True
-        )
+        family = dns.inet.af_for_address(server.address)
+        there = dns.inet.low_level_address_tuple((server.address, server.port), family)
+        backend: Any = dns.asyncbackend.get_default_backend()  # whose make_socket is not annotated
+        async with await backend.make_socket(family, socket.SOCK_DGRAM) as udp:
+            await udp.sendto(query.to_wire(), there, None)
+            while True:
+                wire, sender = await udp.recvfrom(PAYLOAD, None)
+                response = _parsed(wire) if _is_of(server, sender) else None
+                if response is not None and query.is_response(response):
+                    return response
 
     async def _by_tcp(self, query: dns.message.Message, server: Server) -> dns.message.Message:
         """Ask once more where an answer was too long for UDP. It may have hundreds of records: a thread reads them."""
@@ -217,10 +226,23 @@ class Resolver:
             writer.close()
         if _records_of(answer) > MAX_RECORDS:
             raise dns.query.BadResponse
-        response = await asyncio.to_thread(dns.message.from_wire, answer, ignore_trailing=True)
-        if not query.is_response(response):
+        response = await asyncio.to_thread(_parsed, answer)
+        if response is None or not query.is_response(response):
             raise dns.query.BadResponse
         return response
+
+
+def _is_of(server: Server, sender: tuple[str, int]) -> bool:
+    """Whether a datagram comes from the server that was asked."""
+    return (ip_address(sender[0]), sender[1]) == (ip_address(server.address), server.port)
+
+
+def _parsed(wire: bytes) -> dns.message.Message | None:
+    """Read a response, but for the records in it that cannot be read; None where all of it is nonsense."""
+    try:
+        return dns.message.from_wire(wire, ignore_trailing=True, continue_on_error=True)
+    except Exception:  # noqa: BLE001 - whatever dnspython makes of a stranger's octets
+        return None
 
 
 def _records_of(answer: bytes) -> int:
@@ -255,6 +277,8 @@ def _read(response: dns.message.Message, kind: RecordType) -> _Reply | None:
     negative = chain.minimum_ttl if has_soa else MIN_SECONDS  # RFC 2308 §5
     if chain.answer is not None:
         return _Reply(_records(chain.answer, kind, alias=alias), chain.minimum_ttl)
+    if response.errors:  # the records that were asked for may be those that cannot be read
+        return None
     if rcode == dns.rcode.NXDOMAIN:
         return _Reply(Answer(Status.NXDOMAIN, alias=alias), negative)
     if alias and not has_soa:
