@@ -132,6 +132,16 @@ def test_what_may_be_allowed_is_what_the_operator_knows():
                 "/denyDestinations/0",
                 "does not match pattern",
             ),
+            "an address of four numbers that is none": (
+                "denyDestinations={10.0.0.256}",
+                "/denyDestinations/0",
+                "does not match pattern",
+            ),
+            "an address of IPv6 that is none": (
+                "denyDestinations={1:2:3}",
+                "/denyDestinations/0",
+                "does not match pattern",
+            ),
             "a network that is a name": (
                 "denyDestinations={localhost}",
                 "/denyDestinations/0",
@@ -203,6 +213,39 @@ def test_what_may_be_allowed_is_what_the_operator_knows():
                 "/defaults/labels/app.kubernetes.io~1name",
                 "false schema",
             ),
+            "an annotation by which pods were once confined, for every gateway": (
+                r"defaults.annotations.container\.apparmor\.security\.beta\.kubernetes\.io/listener=unconfined",
+                "/defaults/annotations/container.apparmor.security.beta.kubernetes.io~1listener",
+                "false schema",
+            ),
+            "one in upper case, which the operator refuses": (
+                r"defaults.service.annotations.Example\.org/a=b",
+                "/defaults/service/annotations",
+                "additional properties 'Example.org/a' not",
+            ),
+            "a class of load balancers with two prefixes": (
+                "defaults.service.loadBalancerClass=a/b/c",
+                "/defaults/service/loadBalancerClass",
+                "does not match pattern",
+            ),
+            "a label of nodes that none has": (
+                "defaults.pod.nodeSelector.a=b c",
+                "/defaults/pod/nodeSelector/a",
+                "does not match pattern",
+            ),
+            "a pull secret of no name": (
+                "defaults.pod.imagePullSecrets[0].name=a..b",
+                "/defaults/pod/imagePullSecrets/0/name",
+                "does not match pattern",
+            ),
+            "a part of a label's prefix that is too long": (
+                f"defaults.labels.{'x' * 64}/a=b",
+                "/defaults/labels",
+                "not allowed",
+            ),
+            "an account of no name": ("serviceAccount.name=a..b", "/serviceAccount/name", "does not match pattern"),
+            "a variable of our own": ("env[0].name=MAILPORT_LISTENER_IMAGE", "/env/0/name", "'not' failed"),
+            "a variable with =": ("env[0].name=A=B", "/env/0/name", "does not match pattern"),
             "a default that there is none of": (
                 "defaults.pod.adminPort=1",
                 "/defaults/pod",
@@ -219,6 +262,12 @@ def test_a_bad_value_is_refused_by_its_path(helm, option, path, message):
 
     assert f"at '{path}': " in str(refused.value)
     assert message in str(refused.value)
+
+
+def test_a_network_with_bits_behind_its_prefix_is_refused(helm):
+    """The operator would not start, and the policies would already ask every listener for it."""
+    with pytest.raises(RefusedError, match=r"10\.20\.0\.1/14 has bits set behind its prefix: write 10\.20\.0\.0/14"):
+        helm.text("--set=denyDestinations={192.0.2.0/24,10.20.0.1/14}")
 
 
 def test_what_is_nothing_may_also_be_null(helm):
@@ -259,6 +308,7 @@ def test_what_is_null_is_rendered_or_refused_by_its_name(helm, path):
             "a resource that is no number of anything else": "resources.limits.cpu=1",
             "a switch that a chart above has": "enabled=true",
             "networks of both families, and an address": "denyDestinations={10.0.0.0/8,fd00::/8,192.0.2.7}",
+            "all of IPv4, and addresses of IPv6": "denyDestinations={0.0.0.0/0,::1,::ffff:10.0.0.1,1:2:3:4:5:6:7:8}",
         }
     ),
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mailport.operator.kinds import CHILDREN, LEASE, SERVICE, WATCHED
+from mailport.operator.kinds import CHILDREN, DEPLOYMENT, LEASE, SERVICE, WATCHED
 from tests.chart.charts import NAMESPACE, VALUES, find
 from tests.kube.cluster import ROOT
 
@@ -26,7 +26,8 @@ def of_watched():
     needed = {(kind.group, kind.plural): set(WATCH) for kind in WATCHED}
     for kind in CHILDREN:
         needed[kind.group, kind.plural] |= {"get", "create", "patch", "delete"}
-    needed[SERVICE.group, SERVICE.plural] -= {"delete"}
+    for kept in (SERVICE, DEPLOYMENT):
+        needed[kept.group, kept.plural] -= {"delete"}
     needed["", "pods"] |= {"patch"}
     return needed | {("mailport.dev", "inboundsmtps/status"): {"patch"}, ("", "events"): {"create", "list"}}
 

@@ -71,18 +71,17 @@ def tamper(gateways):
 
 
 def leave_something(gateways):
-    """Children that are no longer rendered, as an operator of another version may have left them."""
+    """A configuration that is no longer rendered, as an operator of another version may have left it."""
     uid = gateways.get()["metadata"]["uid"]
     controller = {"apiVersion": "mailport.dev/v1alpha1", "kind": "InboundSmtp", "name": "mx", "controller": True}
-    for kind, name in (("ConfigMap", "mx-c0"), ("Deployment", "mx-old")):
-        left = gateways.child(kind, NAMES[kind]).body
-        left["metadata"] = {
-            "name": name,
-            "labels": {"mailport.dev/inboundsmtp": "mx"},
-            "ownerReferences": [{**controller, "uid": uid}],
-        }
-        gateways.cluster.ask("POST", gateways.path(kind), left).expect_accepted()
-        gateways.until_gone(kind, name)
+    left = gateways.child("ConfigMap", NAMES["ConfigMap"]).body
+    left["metadata"] = {
+        "name": "mx-c0",
+        "labels": {"mailport.dev/inboundsmtp": "mx"},
+        "ownerReferences": [{**controller, "uid": uid}],
+    }
+    gateways.cluster.ask("POST", gateways.path("ConfigMap"), left).expect_accepted()
+    gateways.until_gone("ConfigMap", "mx-c0")
 
 
 def give_up(gateways):

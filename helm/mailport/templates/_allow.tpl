@@ -69,3 +69,25 @@ serviceAnnotations:
 {{- define "mailport.celList" -}}
 {{- $quoted := list }}{{ range . }}{{ $quoted = append $quoted (squote .) }}{{ end }}[{{ join ", " $quoted }}]
 {{- end -}}
+
+{{/*
+denyDestinations as the option of operator and listener has them. The operator refuses to start with bits behind an IPv4
+prefix, as in 10.0.0.1/8; with the schema's help this fails before the policies ask for them.
+*/}}
+{{- define "mailport.deniedDestinations" -}}
+{{- range .Values.denyDestinations -}}
+{{- if and (contains "/" .) (not (contains ":" .)) -}}
+{{- $parts := splitList "/" . -}}
+{{- $number := 0 -}}
+{{- range splitList "." (first $parts) -}}{{- $number = add (mul $number 256) (atoi .) -}}{{- end -}}
+{{- $size := 1 -}}
+{{- range until (sub 32 (atoi (last $parts)) | int) -}}{{- $size = mul $size 2 -}}{{- end -}}
+{{- if mod $number $size -}}
+{{- $network := sub $number (mod $number $size) -}}
+{{- $octets := list (div $network 16777216) (mod (div $network 65536) 256) (mod (div $network 256) 256) (mod $network 256) -}}
+{{- fail (printf "denyDestinations: %s has bits set behind its prefix: write %s/%s" . (join "." $octets) (last $parts)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- join "," .Values.denyDestinations -}}
+{{- end -}}

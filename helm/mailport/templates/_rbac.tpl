@@ -1,6 +1,7 @@
 {{/*
 What the operator may do in a namespace that it watches: all that it does, and no more. tests/ compare this with what
-the API server's audit log shows. No verb on Secrets. A Service is never deleted: its address would be lost.
+the API server's audit log shows. No verb on Secrets. A Service is never deleted: its address would be lost. Nor is a
+Deployment: a gateway always has its own.
 Children are created by server-side apply, which needs both create and patch.
 */}}
 {{- define "mailport.rules" -}}
@@ -19,7 +20,7 @@ Children are created by server-side apply, which needs both create and patch.
   verbs: [get, list, watch, create, patch]
 - apiGroups: [apps]
   resources: [deployments]
-  verbs: [get, list, watch, create, patch, delete]
+  verbs: [get, list, watch, create, patch]
 - apiGroups: [policy]
   resources: [poddisruptionbudgets]
   verbs: [get, list, watch, create, patch, delete]

@@ -18,7 +18,7 @@ from pydantic import Field
 
 from mailport.contract import yaml_text
 from mailport.contract.faults import Invalid
-from mailport.contract.formats import Annotations, JsonObject, Labels, Maybe, PodLabels, QualifiedName
+from mailport.contract.formats import Annotations, JsonObject, Labels, Maybe, PodAnnotations, PodLabels, QualifiedName
 from mailport.contract.model import Model, SecretRef
 
 
@@ -57,7 +57,7 @@ class Defaults(Model):
     labels: PodLabels = {}
     """Added key by key: what the InboundSmtp says of a pod's key wins. Keys of our own are refused."""
 
-    annotations: Annotations = {}
+    annotations: PodAnnotations = {}
     """Likewise."""
 
     pod: PodDefaults = PodDefaults()

@@ -17,7 +17,7 @@ from mailport.address.host import MAX_NAME, parse_host
 from mailport.address.mail_address import MAX_MAILBOX, Address
 from mailport.address.pattern import parse_pattern
 from mailport.contract import quantity
-from mailport.contract.names import DATA_KEY, LABEL
+from mailport.contract.names import DATA_KEY, LABEL, RESERVED_ANNOTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,19 @@ def _not_ours(key: str) -> str:
 
 
 PodLabels = Annotated[dict[Annotated[QualifiedName, AfterValidator(_not_ours)], LabelValue], Field(max_length=64)]
-Annotations = Annotated[dict[QualifiedName, Annotated[str, Field(max_length=16_384)]], Field(max_length=64)]
+_AnnotationValue = Annotated[str, Field(max_length=16_384)]
+Annotations = Annotated[dict[QualifiedName, _AnnotationValue], Field(max_length=64)]
+
+
+def _not_reserved_annotation(key: str) -> str:
+    if RESERVED_ANNOTATION.fullmatch(key):
+        raise ValueError("this annotation is reserved, and on no pod")
+    return key
+
+
+PodAnnotations = Annotated[
+    dict[Annotated[QualifiedName, AfterValidator(_not_reserved_annotation)], _AnnotationValue], Field(max_length=64)
+]
 JsonObject = dict[str, JsonValue]  # one of Kubernetes' own types: not looked into here
 
 DomainName = Annotated[
@@ -288,7 +300,7 @@ def _url(*schemes: str) -> AfterValidator:
 def _check_authority(text: str) -> None:
     """Check host and port of a URL: a name or an address, that of IPv6 in brackets (RFC 3986 §3.2.2)."""
     authority = _AUTHORITY.fullmatch(text)
-    if authority is None or int(authority["port"] or 0) > 65535:
+    if authority is None or not 1 <= int(authority["port"] or 1) <= 65535:
         raise ValueError("must be a URL whose host and port can be understood")
     bracketed, plain = authority["bracketed"], authority["plain"]
     if not (bracketed or plain):

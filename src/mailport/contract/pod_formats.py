@@ -9,7 +9,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from mailport.contract.formats import HOST_LABEL, DnsLabel, Matching
+from mailport.contract.formats import DnsLabel, Matching
+from mailport.contract.names import LABEL
 
 _DECIDES_WHAT_RUNS = re.compile(  # or whom it trusts, or who it is
     r"(MAILPORT_|PYTHON|LD_|SSL_|OPENSSL_|AWS_).*|.*_PROXY|PATH|POD_IP|GCONV_PATH|LOCPATH", re.IGNORECASE
@@ -84,7 +85,7 @@ IpAddress = Annotated[str, Field(max_length=45), AfterValidator(_is_ip_address)]
 SearchDomain = Annotated[
     str,
     Field(max_length=253),
-    Matching(rf"{HOST_LABEL}(\.{HOST_LABEL})*\.?", "must be a domain, such as example.org"),
+    Matching(rf"{LABEL}(\.{LABEL})*\.?", "must be a domain in lower case, such as example.org"),
 ]
 DnsOptionName = Annotated[
     str, Field(max_length=64), Matching(r"[a-z0-9][-a-z0-9]*", "must be an option of resolv.conf, such as ndots")

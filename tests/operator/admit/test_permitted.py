@@ -297,7 +297,7 @@ def test_what_a_pod_is_confined_by_is_never_an_authors(key):
     """Not by any pattern."""
     (fault,) = not_permitted(gateway(pod={"annotations": {key: "unconfined"}}).spec, EVERYTHING)
 
-    assert str(fault) == f"spec.pod.annotations[{key}]: no operator allows it: it is not an author's to say"
+    assert str(fault) == f"spec.pod.annotations[{key}]: this annotation is reserved; no --allow permits it"
 
 
 def test_every_field_is_named():

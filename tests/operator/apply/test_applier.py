@@ -832,6 +832,18 @@ async def test_a_service_is_never_deleted():
     assert ("delete", "Service") not in server.done
 
 
+async def test_a_deployment_is_never_deleted():
+    """A gateway always has its own: one beside it is nobody's that this operator knows of, and mail is taken by it."""
+    server = ApiServer()
+    applier = await bring(server, rendered())
+    (ours,) = only(rendered(), "Deployment")
+    server.write({**ours, "metadata": {**ours["metadata"], "name": "mx-old"}})
+    found = await apply(applier, server, rendered())
+
+    assert found.status == "True"
+    assert ("delete", "Deployment") not in server.done
+
+
 async def test_what_a_pod_needs_to_start_again_stays():
     """A ConfigMap that is no longer rendered goes with the last pod that mounts it."""
     server = ApiServer()

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from mailport.contract.faults import Fault
 from mailport.contract.model import Deliver, ServiceType, Spec
+from mailport.contract.names import RESERVED_ANNOTATION
 from mailport.outward import allowed as outward
 
 HOST_NETWORK = "hostNetwork"
@@ -82,13 +83,6 @@ DEFAULT_PATTERNS: Mapping[str, tuple[str, ...]] = {
     LOAD_BALANCER_CLASSES: ("*",),
 }
 
-# On pods, whatever is allowed: what a pod is confined by was once said so, and the operator says some things so itself.
-_NEVER_ON_PODS = re.compile(
-    r"(container\.apparmor\.security\.beta\.kubernetes\.io"
-    r"|(container\.)?seccomp\.security\.alpha\.kubernetes\.io"
-    r"|([^/]*\.)?mailport\.dev)/.*"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
@@ -136,8 +130,8 @@ def not_permitted(spec: Spec, allowed: Allowed) -> Iterator[Fault]:
         if not (allowed.covers(kind, value) if is_pattern else kind in allowed.names):
             yield Fault(path, f"this operator does not allow it: --allow {what}")
     for key in spec.pod.annotations:
-        if _NEVER_ON_PODS.fullmatch(key):
-            yield Fault(f"spec.pod.annotations[{key}]", "no operator allows it: it is not an author's to say")
+        if RESERVED_ANNOTATION.fullmatch(key):
+            yield Fault(f"spec.pod.annotations[{key}]", "this annotation is reserved; no --allow permits it")
 
 
 def _asked_for(spec: Spec) -> Iterator[tuple[str, str]]:
