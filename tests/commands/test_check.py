@@ -131,7 +131,7 @@ def test_text_where_nothing_is_asked(checking):
     """No part of it is an empty one."""
     _, out, _ = checking(53, None, "--client", "192.0.2.1", "--sender", "")
 
-    assert out == "client 192.0.2.1, HELO [192.0.2.1], MAIL FROM:<>\n\nmessage: taken, and nothing is asked\n"
+    assert out == "client 192.0.2.1, HELO [192.0.2.1], MAIL FROM:<>\n\nmessage: accepted, no checks were made\n"
 
 
 @pytest.mark.parametrize("checks", [None, {"exemptCIDRs": ["192.0.2.0/24"]}])

@@ -136,7 +136,7 @@ def test_a_message_is_taken(serve: Serve, mailbox: Mailbox, capsys: pytest.Captu
         "S: 250 2.0.0 Ok: queued as 1",
         "C: quit",
         "S: 221 Bye",
-        "* taken: 2.0.0 Ok: queued as 1",
+        "* accepted: 2.0.0 Ok: queued as 1",
     ]
 
 
@@ -292,7 +292,7 @@ def test_no_password_in_clear_to_another_machine(
             "one of two": (
                 {"b@example.org": "452 4.5.3 Later"},
                 1,
-                "taken (2.0.0 Ok: queued as 1), but refused for b@example.org: 452 4.5.3 Later",
+                "accepted (2.0.0 Ok: queued as 1), but refused for b@example.org: 452 4.5.3 Later",
             ),
         }
     ),
@@ -354,11 +354,11 @@ def test_a_server_that_does_not_speak_tls(serve: Serve, capsys: pytest.CaptureFi
             "a file that is not there": (("-f", "/nowhere/message.eml"), "-f /nowhere/message.eml: No such file"),
             "a CA that is not there": (("--ca", "/nowhere/ca.crt"), "--ca /nowhere/ca.crt: No such file"),
             "a CA that is none": (("--ca", __file__), "--ca"),
-            "both ways to trust": (("--ca", __file__, "--insecure"), "give one of them"),
+            "both ways to trust": (("--ca", __file__, "--insecure"), "give only one of them"),
             "a user, and nowhere a password": (("--user", "anna"), "--user needs a password"),
             "stdin for two things": (("--user", "anna", "--password-stdin", "-f", "-"), "stdin cannot hold both"),
             "an address of two lines": (("--from", "a@example.org>\r\nRSET"), "an address must be one line"),
-            "a subject of two lines": (("--subject", "a\r\nBcc: b"), "no message can be made of this"),
+            "a subject of two lines": (("--subject", "a\r\nBcc: b"), "cannot compose the message"),
         }
     ),
 )

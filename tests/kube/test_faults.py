@@ -246,7 +246,7 @@ def test_a_field_that_another_controller_wants_otherwise_is_left_to_a_person(gat
         written = writes(gateways, 5)
 
     assert contested["status"] == "False"
-    assert "Service mx is changed back again and again by the field manager somebody" in contested["message"]
+    assert "Service mx: these fields are set back repeatedly by the field manager somebody" in contested["message"]
     assert ".spec.ports" in contested["message"]
     assert written == []
     assert gateways.condition("Stalled")["reason"] == "Absent"

@@ -1,4 +1,4 @@
-"""PURE. What is made of a text, kept for the next time: texts of others, which they make as long as they like."""
+"""PURE. A bounded cache for what is read out of texts. Strangers choose their length: long ones are not kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache, wraps
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 MAX_OCTETS = 2048
-"""Octets or characters of a text whose result is kept. Longer ones are rare, and made anew each time."""
+"""Octets or characters of a text whose result is kept. Longer ones are rare, and read again each time."""
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from mailport.authentication.result import Result
 from mailport.authentication.spf_record import Kind, Mechanism, Record, SyntaxFault, is_spf, parse
 
 MAX_LOOKUPS = 10  # terms that ask the DNS (§4.6.4)
-MAX_VOID = 2  # … to which the DNS has nothing: an `mx` with three such hosts is one of them (§4.6.4)
+MAX_VOID = 2  # void look-ups, by term (§4.6.4): an `mx` counts once, however many of its hosts have no address
 MAX_MX = 10  # hosts of one `mx` (§4.6.4)
 
 

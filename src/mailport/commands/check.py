@@ -24,6 +24,7 @@ from mailport.listener.files import read_files
 if TYPE_CHECKING:
     from mailport.checks.questions import Asked
     from mailport.listener.rehearsal import Rehearsal
+    from mailport.policy.replies import Reply
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ def _client(text: str) -> IpAddress:
 
 
 def _split(sender: str) -> tuple[str, str] | None:
-    """Return local part and domain; of what no client could send too, as a person may want to know."""
+    """Return local part and domain, even where the sender is no valid address."""
     if not sender:
         return None
     try:
@@ -168,7 +169,7 @@ def _described(spec: Spec, given: _Given, rehearsal: Rehearsal) -> dict[str, Any
     }
 
 
-def _reply(reply: Any) -> dict[str, Any] | None:
+def _reply(reply: Reply | None) -> dict[str, Any] | None:
     if reply is None:
         return None
     return {"code": reply.code, "enhanced": reply.enhanced, "text": reply.text, "reason": reply.reason}
@@ -225,8 +226,8 @@ def _outcome(rehearsal: Rehearsal) -> list[str]:
     if rehearsal.at_end is not None:
         lines.append(f"message: {rehearsal.at_end.code} {rehearsal.at_end.enhanced} {rehearsal.at_end.text}")
     if rehearsal.authentication is None:
-        return ["message: taken, and nothing is asked"]
-    return lines or [f"message: taken, disposition {rehearsal.disposition}"]
+        return ["message: accepted, no checks were made"]
+    return lines or [f"message: accepted, disposition {rehearsal.disposition}"]
 
 
 def _listed(records: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ class Tls(StrEnum):
 
 
 class NotSent(Exception):  # noqa: N818 - what the message was
-    """Why, in one line."""
+    """The message was not sent; the text says why, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _converse(server: _Shown, errand: Errand) -> str:
     if code != 250:
         raise smtplib.SMTPResponseException(code, text)
     if refused:
-        raise NotSent(f"taken ({_text(text)}), but refused for {'; '.join(refused)}")
+        raise NotSent(f"accepted ({_text(text)}), but refused for {'; '.join(refused)}")
     return _text(text)
 
 

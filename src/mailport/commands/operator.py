@@ -27,7 +27,7 @@ def add(commands: Commands) -> None:
     parser = add_command(
         commands,
         "operator",
-        "bring every InboundSmtp of a cluster to what it says; in a pod, or with the current kubeconfig",
+        "reconcile every InboundSmtp of a cluster; runs in a pod, or with the current kubeconfig",
         "mailport operator --namespace mail --listener-image registry.example.org/mailport:1.2.3",
     )
     add = parser.add_argument
@@ -36,14 +36,14 @@ def add(commands: Commands) -> None:
         metavar="NS",
         action="append",
         default=words_from_environment("MAILPORT_NAMESPACE"),
-        help="look after this namespace; may be given several times (default: all of them)",
+        help="watch this namespace; may be given several times (default: all of them)",
     )
     add_children(parser)
     add(
         "--leader-elect",
         action="store_true",
         default=switched_on("MAILPORT_LEADER_ELECT"),
-        help="of several replicas let one write: the one that holds the Lease mailport-operator",
+        help="run several replicas, of which only the holder of the Lease mailport-operator writes",
     )
     add(
         "--lease-namespace",
@@ -57,10 +57,11 @@ def add(commands: Commands) -> None:
         action=_Allow,
         default=os.environ.get("MAILPORT_ALLOW", ",".join(sorted(permitted.DEFAULT.names))),
         type=_allowed,
-        help=f"what authors of InboundSmtps may ask for, of {', '.join(permitted.ALLOWANCES)} (default: %(default)s); "
-        f"and patterns in which * is anything, {', '.join(f'{kind}=' for kind in permitted.PATTERNS)}, as in "
-        f"annotations=example.org/*, each kind with a default of its own: {_default_patterns()}. "
-        "May be given several times",
+        help=f"what authors of InboundSmtps may use: names of {', '.join(permitted.ALLOWANCES)} (default: "
+        "%(default)s), "
+        f"and patterns KIND=PATTERN where * matches anything, as in annotations=example.org/*, of the kinds "
+        f"{', '.join(permitted.PATTERNS)}, each with a default of its own: {_default_patterns()}. "
+        "May be given several times; replaces the default and the variable",
     )
     add(
         "--admin",
@@ -89,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Allow(argparse.Action):
-    """Takes what is given several times together, and in place of the default."""
+    """Collects what is given several times; it replaces the default and the variable."""
 
     def __call__(
         self, _parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, _option: str | None = None

@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 
 EPILOG = """\
-exit status: 0 after a clean end, 2 for a bad document or option (nothing was opened), 1 for anything else.
-Each option may also be given as an environment variable: --shutdown-delay is MAILPORT_SHUTDOWN_DELAY. Switches are on
-with 1 or true. What may be given several times is added to its variable.
+exit status: 0 after a clean end, 2 for a bad document or option (nothing was opened), 130 where Ctrl-C interrupts
+another command than serve and operator, 1 for any other failure.
+Each option can also be set by an environment variable: --shutdown-delay is MAILPORT_SHUTDOWN_DELAY. Switches are on
+with 1 or true. An option that may be given several times adds to its variable, except for --allow, which replaces it.
 """
 
 
@@ -71,12 +72,12 @@ def add_references(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         default=paths_from_environment("MAILPORT_CONFIGMAPS"),
-        help="likewise for ConfigMaps (caRef)",
+        help="where ConfigMaps (of a caRef) are that the files do not hold: DIR/<name>/<key>",
     )
 
 
 def add_outward(parser: argparse.ArgumentParser) -> None:
-    """Add to which addresses routes may connect."""
+    """Add the options that say to which addresses routes may connect."""
     add = parser.add_argument
     add(
         "--allow-local-destinations",
@@ -112,17 +113,17 @@ def add_children(parser: argparse.ArgumentParser) -> None:
         metavar="WHO",
         type=_security_context,
         default=os.environ.get("MAILPORT_SECURITY_CONTEXT", "Fixed"),
-        help="Fixed: listeners run as user and group 10001, and may bind ports below 1024. Platform: nothing is said "
-        "of either, as OpenShift chooses the user (default: %(default)s)",
+        help="Fixed: listeners run as user and group 10001, and may bind ports below 1024. Platform: no user, group or "
+        "sysctl is set, as the platform (OpenShift) chooses them (default: %(default)s)",
     )
     parser.add_argument(
         "--defaults",
         metavar="FILE",
         type=_defaults,
         default=os.environ.get("MAILPORT_DEFAULTS"),
-        help="what every gateway gets whose InboundSmtp does not say: labels, annotations, pod.resources, "
-        "pod.nodeSelector, pod.tolerations, pod.topologySpreadConstraints, pod.imagePullSecrets, service.annotations, "
-        "service.loadBalancerClass (default: nothing)",
+        help="a YAML file with what a gateway gets where its InboundSmtp does not say: labels, annotations, "
+        "pod.resources, pod.nodeSelector, pod.tolerations, pod.topologySpreadConstraints, pod.imagePullSecrets, "
+        "service.annotations, service.loadBalancerClass (default: nothing)",
     )
     add_denied_destinations(parser)
 
@@ -184,7 +185,7 @@ def _defaults(path: str) -> Defaults:
 
 def words_from_environment(name: str) -> list[str]:
     """Return the words of a variable, which commas or spaces separate."""
-    return [word for word in os.environ.get(name, "").replace(",", " ").split() if word]
+    return os.environ.get(name, "").replace(",", " ").split()
 
 
 def paths_from_environment(name: str) -> list[Path]:

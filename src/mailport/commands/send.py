@@ -81,7 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--insecure",
         action="store_true",
         default=switched_on("MAILPORT_INSECURE"),
-        help="take any certificate, and send a password in clear where need be; always so on loopback",
+        help="accept any certificate, and send the password even without TLS. The default on loopback, where "
+        "--ca verifies the certificate all the same",
     )
     add(
         "--ca",
@@ -107,13 +108,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Send, and return 0 when the message was taken for all, 1 when not, 2 for a bad option."""
+    """Send, and return 0 when the message was accepted for all, 1 when not, 2 for a bad option."""
     try:
-        taken = send(_errand(options))
+        accepted = send(_errand(options))
     except (BadOption, NotSent) as error:
         sys.stderr.write(f"mailport send: {error}\n")
         return 2 if isinstance(error, BadOption) else 1
-    note(f"taken: {taken}")
+    note(f"accepted: {accepted}")
     return 0
 
 
@@ -159,7 +160,7 @@ def _errand(options: argparse.Namespace) -> Errand:
 def _trust(host: str, ca: Path | None, *, insecure: bool) -> tuple[ssl.SSLContext, str]:
     """Return a context, and what it makes of the server's certificate in words."""
     if ca and insecure:
-        raise BadOption("--ca has certificates verified and --insecure has not: give one of them")
+        raise BadOption("--ca verifies the certificate and --insecure does not: give only one of them")
     if insecure or (_on_this_machine(host) and not ca):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -208,4 +209,4 @@ def _compose(options: argparse.Namespace, sender: str, recipients: tuple[str, ..
         message.set_content(options.body)
         return message.as_bytes()
     except ValueError as error:
-        raise BadOption(f"no message can be made of this: {error}") from error
+        raise BadOption(f"cannot compose the message: {error}") from error

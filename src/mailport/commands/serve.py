@@ -57,29 +57,30 @@ def add(commands: Commands) -> None:
         metavar="SECONDS",
         type=_seconds,
         default=os.environ.get("MAILPORT_SHUTDOWN_DELAY", "0"),
-        help="after SIGTERM serve on for so long, not ready, while load balancers notice (default: 0)",
+        help="after SIGTERM serve on for so long, but say not ready, so that load balancers notice (default: 0)",
     )
     add(
         "--scratch",
         metavar="DIR",
         type=Path,
         default=os.environ.get("MAILPORT_SCRATCH") or None,
-        help="messages that memory has no room for lie there while they come in (default: the system's)",
+        help="where incoming messages lie that memory has no room for (default: where temporary files are)",
     )
     add(
         "--scratch-limit",
         metavar="SIZE",
         type=_size,
         default=os.environ.get("MAILPORT_SCRATCH_LIMIT", "0"),
-        help="what they may take there together, such as 900Mi; past it, mail is 452 (default: nine tenths of the "
-        "document's spec.pod.scratchSize)",
+        help="how much all incoming messages together may take in --scratch, such as 900Mi; beyond it the reply is 452 "
+        "(default: nine tenths of the document's spec.pod.scratchSize)",
     )
     add(
         "--mailbox-limit",
         metavar="SIZE",
         type=_size,
         default=os.environ.get("MAILPORT_MAILBOX_LIMIT", "0"),
-        help="what DIR/mail/default may hold, the mailboxes without a claimName; likewise (default: 0, no limit)",
+        help="how much the mailboxes without a claimName (DIR/mail/default) may take; beyond it the reply is 452 "
+        "(default: 0, no limit)",
     )
     add(
         "--mounted",

@@ -43,8 +43,8 @@ def add(commands: Commands) -> None:
         "--connect",
         action="store_true",
         default=switched_on("MAILPORT_CONNECT"),
-        help="try each route's destination from here too (connect, TLS, login, and leave; no message is sent), and say "
-        "what it came to; exit status 1 where one would put mail off",
+        help="also try each route's destination from here (connect, TLS, login, disconnect; no message is sent) and "
+        "print the result; exit status 1 where one is not reachable",
     )
     add_references(parser)
     add_outward(parser)

@@ -17,7 +17,7 @@ AHEAD = 0.2  # seconds by which a destination's time ends before its route's, so
 
 
 class NoTurn(Unavailable):
-    """Others of ours were before this one for too long: that the destination is down, only they can say."""
+    """No turn came in time, as other messages of ours were waiting: this says nothing about the destination."""
 
 
 class Trials:
@@ -37,7 +37,7 @@ class Trials:
             raise self.last_failure.again()
 
     def begin(self) -> Trial:
-        """Try with a message, from the begin of a `with` to its end. Raises Unavailable where it is not tried."""
+        """Begin a trial, a context manager around one delivery. Raises Unavailable while the breaker is open."""
         if not self.breaker.begin(_now()):
             raise self.last_failure.again()
         return Trial(self)

@@ -22,8 +22,8 @@ class Errors:
     ) -> bool:
         """Take note of a refusal; return whether it is the one that exceeds maxErrors.
 
-        A 4yz never does. Of the 5yz that do not count there may be so many; from then on each counts. A message may
-        have as many refused recipients as recipients, so that a sender within maxRecipients always gets through.
+        A 4yz never counts. Some 5yz do not count either (limits.counts_as_error), up to a bound for the session; from
+        then on each one does. The bound is maxRecipients at least, so that a sender within it always gets through.
         """
         if reply.code < 500:
             return False

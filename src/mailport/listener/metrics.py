@@ -1,4 +1,4 @@
-"""What Prometheus sees. The one door to prometheus-client; names and labels are listed in docs/operations.md."""
+"""The listener's metrics for Prometheus; names and labels are listed in docs/operations.md."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def serving(config_hash: str, certificates: dict[str, float]) -> None:
 
 
 class DestinationNow(NamedTuple):
-    """How a route's destination is now; None is not known, or nothing that it has."""
+    """The state of a route's destination; None: not known yet, or it has no such state."""
 
     up: bool | None
     breaker_open: bool | None

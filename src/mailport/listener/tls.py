@@ -1,4 +1,4 @@
-"""Certificates: from the content of Secrets to the TLS context of a handshake. The only door to `cryptography`."""
+"""Certificates: from the content of Secrets to the TLS context of a handshake."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ class Election:
     def _see(self, lease: Manifest | None) -> None:
         """Note until when a Lease is another's.
 
-        One that somebody has deleted is so as long as if it were there: its holder may not know yet.
+        A Lease that was deleted counts as held until it would have expired: its holder may not know yet.
         """
         if lease is None or lease["metadata"]["resourceVersion"] == self._version:
             return

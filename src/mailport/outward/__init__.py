@@ -1,1 +1,1 @@
-"""The one place that opens connections outward: which addresses are allowed, pools, the breaker."""
+"""Outgoing connections: which addresses are allowed, TLS, pools, the circuit breaker, HTTP."""

@@ -1,4 +1,4 @@
-"""How connections are opened: every one that leaves this process, but the resolver's, is opened here."""
+"""How outgoing connections are opened. The resolver and obstore open their own: Mailport asks `allowed` before."""
 
 from __future__ import annotations
 

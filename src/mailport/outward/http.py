@@ -67,7 +67,7 @@ class NotHttp(ConnectionLost):
 
 @dataclass(slots=True)
 class _Attempt:
-    """One request: on a new connection if it has to be, and on a kept one if it was."""
+    """One attempt at a request. `new`: no kept connection may be used. `reused`: a kept connection was used."""
 
     new: bool = False
     reused: bool = False
@@ -286,7 +286,7 @@ def _failure(error: ClientError, sending: _Sending | None) -> Exception:
 
 
 async def _read(response: ClientResponse, until: float) -> bytes:
-    """Return the begin of a body. Where it does not end soon, its connection is closed."""
+    """Return the beginning of a body. Where the body does not end soon, its connection is closed."""
     content = response.content
     if content.is_eof():  # all of it has come: what there is to read is in memory
         return content.read_nowait(TEXT_OCTETS * 8) if not content.at_eof() else b""

@@ -79,9 +79,9 @@ class Router:
 
 
 def _by_parent(patterns: list[tuple[int, Pattern]]) -> dict[str, list[tuple[int, re.Pattern[str]]]]:
-    """Sort patterns by the domain below which all lies that they match: one expression for a route and such a domain.
+    """Group patterns by the parent of the domains that they match: one compiled expression a route and parent.
 
-    Below a domain, routes stand in their order.
+    Under a parent, routes stand in their order.
     """
     expressions: dict[str, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for index, pattern in patterns:

@@ -374,7 +374,7 @@ async def test_a_child_that_is_being_deleted_is_waited_for():
     found = await apply(applier, server, rendered())
 
     assert (found.reason, server.done) == ("Pending", [])
-    assert found.message == "Service mx is being deleted, and comes back when it is gone"
+    assert found.message == "Service mx is being deleted; it will be created again afterwards"
 
 
 @pytest.mark.parametrize(
@@ -457,7 +457,7 @@ async def test_what_is_there_and_would_be_made_otherwise_cannot_change_in_place(
 
     assert found.reason == "ImmutableField"
     assert found.message == (
-        "spec.clusterIPs of Service mx cannot change in place. To have it made anew, and its address changes: "
+        "spec.clusterIPs of Service mx cannot be changed in place. To recreate it (its address will change): "
         "kubectl delete service mx --namespace mail"
     )
     assert asked == [("mx-dry-run", True)]
@@ -572,8 +572,8 @@ async def test_a_field_that_comes_back_again_and_again_is_left_alone_and_said(la
 
     assert (found.status, found.reason) == ("False", "ChildContested")
     assert found.message == (
-        "Service mx is changed back again and again by the field manager policy-agent: .spec.type. "
-        "One of the two has to let go of it"
+        "Service mx: these fields are set back repeatedly by the field manager policy-agent: .spec.type. "
+        "Remove them from one of the two"
     )
     assert not found.stalls
     server.done.clear()

@@ -344,12 +344,12 @@ CASES = {
         ),
         "a ready pod that does not answer": (
             see(pod("mx-1"), pod("mx-2", silent=True)),
-            "Unknown PodsUnreachable: these do not say what they run: mx-2",
+            "Unknown PodsUnreachable: these pods do not answer on the admin port: mx-2",
         ),
         "no ready pod": (see(pod("mx-1", ready=False)), "Unknown PodsUnreachable: no pod is ready"),
         "a pod that listens as it was started, until another takes its place": (
             see(AS_STARTED),
-            "False RollingOut: these serve on as they were started: mx-1",
+            "False RollingOut: these pods need a restart to use the new configuration: mx-1",
         ),
         "a new pod that does not start yet, and why": (
             see(AS_STARTED, NO_IMAGE, deployment=deployment(1, replicas=2)),
@@ -413,10 +413,10 @@ CASES = {
         "what pods run, at the first visit": (first_visit(), "Unknown Pending: no pod has been started yet"),
     },
     "AddressAssigned": {
-        "a Service in the cluster": (see(), "True Assigned: clients have an address to come to"),
+        "a Service in the cluster": (see(), "True Assigned: the gateway has an address"),
         "a load balancer that has given one": (
             see(spec=ASKED_FOR, service=service("LoadBalancer", ingress=[{"hostname": "lb.example.org"}])),
-            "True Assigned: clients have an address to come to",
+            "True Assigned: the gateway has an address",
         ),
         "a load balancer that has given none yet": (
             see(spec=ASKED_FOR, service=service("LoadBalancer")),
@@ -444,7 +444,7 @@ CASES = {
         ),
         "none is asked for any more, which is held back": (
             replace(SUSPENDED, gateway=gateway(service={"type": "None"})),
-            "True Assigned: clients have an address to come to",
+            "True Assigned: the gateway has an address",
         ),
         "none was ever asked for, and something is held back": (
             replace(SUSPENDED, gateway=gateway(service={"type": "None"}), service=None),
@@ -455,7 +455,7 @@ CASES = {
     "DeliveryDurable": {
         "mail on a claim": (
             see(spec={"routes": [maildir("mail", "mail")]}),
-            "True Durable: what was taken is where it outlives the pod",
+            "True Durable: accepted mail outlives the pod",
         ),
         "mail on an emptyDir": (
             see(spec={"routes": [maildir("keeps", "mail"), maildir("one", None), maildir("two", None)]}),
@@ -463,11 +463,11 @@ CASES = {
         ),
         "mail on a claim, as the pods have it": (
             see(spec=ON_CLAIM, deployment=KEEPING),
-            "True Durable: what was taken is where it outlives the pod",
+            "True Durable: accepted mail outlives the pod",
         ),
         "a claim that is held back": (
             see(spec=ON_CLAIM, programmed=SUSPENDED.programmed, deployment=PASSING),
-            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
+            "False EphemeralMailbox: running pods keep mail on an emptyDir: it is lost with the pod",
         ),
         "or could not be applied, whatever was said before": (
             see(
@@ -476,7 +476,7 @@ CASES = {
                 deployment=PASSING,
                 before=earlier("DeliveryDurable", "True", "Durable"),
             ),
-            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
+            "False EphemeralMailbox: running pods keep mail on an emptyDir: it is lost with the pod",
         ),
         "what was said of these pods stands": (
             see(
@@ -489,11 +489,11 @@ CASES = {
         ),
         "a claim that old pods have not, while they serve": (
             see(pod("mx-1", loses_mail=True), NO_IMAGE, spec=ON_CLAIM, deployment=KEEPING),
-            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
+            "False EphemeralMailbox: running pods keep mail on an emptyDir: it is lost with the pod",
         ),
         "old pods that do not serve any more": (
             see(pod("mx-1", ready=False, loses_mail=True), pod("mx-2"), spec=ON_CLAIM, deployment=KEEPING),
-            "True Durable: what was taken is where it outlives the pod",
+            "True Durable: accepted mail outlives the pod",
         ),
         "a claim that is given up, which is held back": (
             see(
@@ -510,7 +510,7 @@ CASES = {
         ),
         "the pods of an invalid spec": (
             refused("Invalid", deployment=PASSING),
-            "False EphemeralMailbox: what serves keeps mail without a claim: it is lost with the pod",
+            "False EphemeralMailbox: running pods keep mail on an emptyDir: it is lost with the pod",
         ),
         "a stream that one server holds": (
             see(streams("mail StreamNotSynced 1 of 3 replicas", looked="mail"), spec=STREAM),
@@ -526,11 +526,11 @@ CASES = {
         ),
         "nothing speaks against it": (
             see(streams(looked="mail"), spec=STREAM),
-            "True Durable: what was taken is where it outlives the pod",
+            "True Durable: accepted mail outlives the pod",
         ),
         "nobody has looked at it yet": (
             see(streams(), spec=STREAM),
-            "Unknown Pending: no pod has looked at the stream yet of routes: mail",
+            "Unknown Pending: no pod has checked the stream yet for routes: mail",
         ),
         "a pod had looked at it before its server no longer answered": (
             see(
@@ -542,7 +542,7 @@ CASES = {
         ),
         "a pod of before looks at the stream that it had": (
             see(of_before(streams(looked="mail")), spec=STREAM),
-            "Unknown Pending: no pod has looked at the stream yet of routes: mail",
+            "Unknown Pending: no pod has checked the stream yet for routes: mail",
         ),
         "what a pod had found of another generation's": (
             see(
@@ -550,7 +550,7 @@ CASES = {
                 spec=STREAM,
                 before=earlier("DeliveryDurable", "True", "Durable"),
             ),
-            "Unknown Pending: no pod has looked at the stream yet of routes: mail",
+            "Unknown Pending: no pod has checked the stream yet for routes: mail",
         ),
         "of an invalid spec nothing new is said: the pods serve what they served": (
             refused("Invalid", before=earlier("DeliveryDurable", "False", "EphemeralMailbox", "mail is lost: one")),
@@ -588,9 +588,12 @@ CASES = {
         ),
         "no pod has tried": (
             see(tries("mail Reachable", "out Unknown"), spec=ROUTES),
-            "Unknown Pending: no pod has said yet of routes: out",
+            "Unknown Pending: no pod has reported yet on the destinations of routes: out",
         ),
-        "an image of before does not say": (see(spec=ROUTE), "Unknown Pending: no pod has said yet of routes: mail"),
+        "an image of before does not say": (
+            see(spec=ROUTE),
+            "Unknown Pending: no pod has reported yet on the destinations of routes: mail",
+        ),
         "what a pod says of routes that are gone": (
             see(tries("mail Reachable", "old Unreachable refused"), spec=ROUTE),
             "True Reachable: the destinations of all routes answer",
@@ -601,11 +604,11 @@ CASES = {
         ),
         "a pod of before reaches what the route led to when it was started": (
             see(of_before(tries("mail Reachable")), spec=ROUTE),
-            "Unknown Pending: no pod has said yet of routes: mail",
+            "Unknown Pending: no pod has reported yet on the destinations of routes: mail",
         ),
         "one that takes the change up in a moment": (
             see(tries("mail Reachable", digest=OLD), spec=ROUTE),
-            "Unknown Pending: no pod has said yet of routes: mail",
+            "Unknown Pending: no pod has reported yet on the destinations of routes: mail",
         ),
         "what it does not reach mail waits for": (
             see(of_before(tries("mail Unreachable refused")), tries("mail Reachable", name="mx-2"), spec=ROUTE),
@@ -625,7 +628,7 @@ CASES = {
         ),
         "nobody tries": (
             see(pod(ready=False)),
-            "Unknown NoReplicaReady: no replica is ready, and pods are what tries",
+            "Unknown NoReplicaReady: no replica is ready, so no destination is checked",
         ),
         "there is no pod yet": (first_visit(), "Unknown Pending: no pod has been started yet"),
     },
@@ -739,7 +742,7 @@ CASES = {
         ),
         "a pod that has still to be replaced": (
             see(AS_STARTED),
-            "True RollingOut: these serve on as they were started: mx-1",
+            "True RollingOut: these pods need a restart to use the new configuration: mx-1",
         ),
     },
 }

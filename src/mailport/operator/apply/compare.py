@@ -142,7 +142,7 @@ class Comparer:
         return [*differences, *drift.dropped(manifest, there)]
 
     async def _why_contested(self, step: Step, note: Note) -> Reason | None:
-        """Say that somebody else writes the same, again and again; None where it is to be put back."""
+        """Say that somebody else sets the same fields back, again and again; None where they are to be repaired."""
         assert step.there is not None  # noqa: S101 - a repair is of something
         now = time.monotonic()
         if not note.contest.repaired(state(step.there), now):
@@ -152,7 +152,7 @@ class Comparer:
         others = managers(found, paths) if found is not None else []
         by = f"by the field manager {' and '.join(others)}" if others else "by another mailport-operator"
         fields = ", ".join(paths[:MAX_FIELDS])
-        message = f"{step.place} is changed back again and again {by}: {fields}. One of the two has to let go of it"
+        message = f"{step.place}: these fields are set back repeatedly {by}: {fields}. Remove them from one of the two"
         note.contested = not_programmed("ChildContested", message, note.contest.until - now)
         return note.contested
 
@@ -160,7 +160,7 @@ class Comparer:
 def _why_not_ours(place: Place, there: Manifest, owner_uid: str) -> Reason | None:
     """Say why an object is to be left alone."""
     if "deletionTimestamp" in there["metadata"]:
-        return not_programmed(PENDING, f"{place} is being deleted, and comes back when it is gone")
+        return not_programmed(PENDING, f"{place} is being deleted; it will be created again afterwards")
     if is_ours(there, owner_uid):
         return None
     owning = controller(there)

@@ -67,7 +67,7 @@ class LeftOvers:
         if left is None or left.owner != seen.uid:
             left = self._since[seen.key] = _Since(seen.uid, now)
         if (remaining := left.since + _COLLECTED_SECONDS - now) > 0:
-            message = f"{place} is of an InboundSmtp of this name that was deleted, and goes with it"
+            message = f"{place} belongs to a deleted InboundSmtp of the same name, and waits for garbage collection"
             return not_programmed(PENDING, message, remaining)
         async for body in self._cluster.every(INBOUND_SMTP, seen.key.namespace):
             if body["metadata"]["uid"] == seen.uid:

@@ -75,7 +75,7 @@ def why(error: ApiError, place: Place, *, cannot_change: bool = False) -> Reason
     if cannot_change or any(words in cause.message for cause in error.causes for words in _CHANGES_NEVER):
         fields = ", ".join(dict.fromkeys(cause.field for cause in error.causes)) or "a field"
         command = f"kubectl delete {place.kind.name.lower()} {place.name} --namespace {place.namespace}"
-        lost = ", and its address changes" if place.kind == SERVICE else ""
-        message = f"{fields} of {place} cannot change in place. To have it made anew{lost}: {command}"
+        lost = " (its address will change)" if place.kind == SERVICE else ""
+        message = f"{fields} of {place} cannot be changed in place. To recreate it{lost}: {command}"
         return not_programmed("ImmutableField", message)
     return not_programmed("ApplyFailed", f"{place}: {error}", hopeless=error.status in _HOPELESS)

@@ -106,7 +106,7 @@ def _read_only(name: str, path: str, source: Manifest) -> Volume:
 
 
 def volume_name(kind: str, name: str) -> str:
-    """Return a DNS label for an object whose own name may have dots and 253 characters: its begin, and a hash of all.
+    """Return a DNS label for an object whose name may have dots and 253 characters: its beginning, and a hash of it.
 
     Always with the hash, so that no name can be that of another made short.
     """

@@ -27,7 +27,7 @@ _log = log.get()
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """What came of it."""
+    """The result of one refresh."""
 
     pods: tuple[ObservedPod, ...]
     again_in: float | None = None  # seconds, until the next one is to be poked

@@ -145,7 +145,7 @@ def _config_live(seen: Observed) -> Reason:
         applied = f"{sum(pod.is_live for pod in ready)} of {len(ready)} ready pods run what was applied last"
         return Reason("ConfigLive", PENDING, f"{applied}, which is not this spec")
     if silent := [pod.name for pod in ready if pod.report is None]:
-        return Reason("ConfigLive", "PodsUnreachable", f"these do not say what they run: {_some(silent)}")
+        return Reason("ConfigLive", "PodsUnreachable", f"these pods do not answer on the admin port: {_some(silent)}")
     return Reason("ConfigLive", "Live", live)
 
 
@@ -164,7 +164,7 @@ def _old_pods(seen: Observed) -> str | None:
         paused = ", and the rollout is paused" if (seen.deployment or {"spec": {}})["spec"].get("paused") else ""
         return f"{updated} of {max(seen.wanted, updated)} replicas are up to date{paused}"
     waiting = [pod.name for pod in seen.ready if pod.report is not None and pod.report.restart_required]
-    return f"these serve on as they were started: {_some(waiting)}" if waiting else None
+    return f"these pods need a restart to use the new configuration: {_some(waiting)}" if waiting else None
 
 
 def _address_assigned(seen: Observed) -> Reason:
@@ -174,7 +174,7 @@ def _address_assigned(seen: Observed) -> Reason:
         return Reason("AddressAssigned", PENDING, "there is no Service yet")
     if seen.service["spec"].get("type") == str(ServiceType.LOAD_BALANCER) and not seen.addresses_of_load_balancer:
         return Reason("AddressAssigned", "AddressNotAssigned", "the load balancer has no address yet")
-    return Reason("AddressAssigned", "Assigned", "clients have an address to come to")
+    return Reason("AddressAssigned", "Assigned", "the gateway has an address")
 
 
 def _delivery_durable(seen: Observed) -> Reason:
@@ -187,12 +187,12 @@ def _delivery_durable(seen: Observed) -> Reason:
     elif passing := _routes_without_claim(seen):
         return Reason(kind, lost, f"without a claimName the mail of a route is lost with the pod: {_some(passing)}")
     if seen.loses_mail:
-        return Reason(kind, lost, "what serves keeps mail without a claim: it is lost with the pod")
+        return Reason(kind, lost, "running pods keep mail on an emptyDir: it is lost with the pod")
     if seen.is_held_back:
         return Reason(kind, PENDING, f"the spec is not {'accepted' if seen.gateway is None else 'applied'}")
     if (of_streams := _of_streams(seen)) is not None:
         return of_streams
-    return Reason("DeliveryDurable", "Durable", "what was taken is where it outlives the pod")
+    return Reason("DeliveryDurable", "Durable", "accepted mail outlives the pod")
 
 
 def _routes_without_claim(seen: Observed) -> list[str]:
@@ -215,7 +215,7 @@ def _of_streams(seen: Observed) -> Reason | None:
     if unseen := [name for name in names if name not in looked]:
         if (found := _found_before(seen, kind)) is not None:
             return found  # that a server does not answer now is for DestinationsReachable to say
-        return Reason(kind, PENDING, f"no pod has looked at the stream yet of routes: {_some(unseen)}")
+        return Reason(kind, PENDING, f"no pod has checked the stream yet for routes: {_some(unseen)}")
     return None
 
 
@@ -231,7 +231,7 @@ def _destinations_reachable(seen: Observed) -> Reason:
     if not seen.ready:
         if _is_not_known_yet(seen, kind):
             return Reason(kind, PENDING, "no pod has been started yet")
-        return Reason(kind, "NoReplicaReady", "no replica is ready, and pods are what tries")
+        return Reason(kind, "NoReplicaReady", "no replica is ready, so no destination is checked")
     asked = [pod for pod in seen.ready if pod.report is not None]
     asked = [pod for pod in asked if pod.is_live] or asked
     said = [one for pod in asked if pod.report is not None for one in pod.report.destinations]
@@ -253,7 +253,8 @@ def _destinations_reachable(seen: Observed) -> Reason:
         found.sort(key=lambda one: TABLE[kind].false.index(one.reason))
         return found[0]._replace(message=_some([one.message for one in found], "; "))
     if silent or not said:
-        return Reason(kind, PENDING, f"no pod has said yet of routes: {_some(silent)}")
+        of_routes = f" of routes: {_some(silent)}" if silent else ""
+        return Reason(kind, PENDING, f"no pod has reported yet on the destinations{of_routes}")
     return Reason(kind, "Reachable", "the destinations of all routes answer")
 
 

@@ -85,9 +85,9 @@ class Reporter:
         """Say that another operator looks after a gateway, which we leave to it; its status too."""
         deployment = f"Deployment {seen.key.name}"
         message = (
-            f"the operator {other} has taken over the objects of this InboundSmtp, and this one leaves it at that: two "
-            f"look after namespace {seen.key.namespace}. End one of them. To give it back, remove the annotation "
-            f"mailport.dev/operator of {deployment}"
+            f"the operator {other} has taken over the objects of this InboundSmtp, and this one no longer manages "
+            f"them. Two operators manage namespace {seen.key.namespace}: stop one of them. To give it back, remove the "
+            f"annotation mailport.dev/operator of {deployment}"
         )
         self.forget(seen.key)
         await self._events.post_once(seen.body, Event("Warning", "OtherOperator", message), about=f"{seen.uid} {other}")
@@ -146,8 +146,8 @@ def _service_that_stays(seen: Seen, gateway: InboundSmtp | None) -> Manifest | N
 
 def _contested(key: Key) -> Event:
     message = (
-        "another mailport-operator writes another status of this InboundSmtp, again and again, and this one leaves it "
-        f"at that for minutes: two look after namespace {key.namespace}. End one of them"
+        "another mailport-operator keeps overwriting the status of this InboundSmtp, and this one leaves it alone for "
+        f"some minutes. Two operators manage namespace {key.namespace}: stop one of them"
     )
     return Event("Warning", "OtherOperator", message)
 

@@ -16,15 +16,13 @@ class Event(NamedTuple):
     message: str
 
 
-_WARNS = tuple(TABLE)
-
 # Reasons of False that are no Warning, or not always
-_PASSES = frozenset({"Pending", "Propagating", "RollingOut", "NoService"})
+_PASSES = frozenset({"Propagating", "RollingOut", "NoService"})
 _CHANGES = frozenset({"Propagating", "RollingOut"})
 _ASKED_FOR = frozenset({"Suspended"})
 _ONLY_AFTER_TRUE = frozenset(
     {"NoReplicaReady", "ScaledToZero", "AddressNotAssigned"}
-)  # on the way up it is nothing to read
+)  # while a gateway starts, these are expected
 
 # Their message is what a person must repair. Where it is another one there is something new to read; elsewhere messages
 # count pods, or name one of several.
@@ -47,7 +45,7 @@ _NOTHING: Manifest = {"status": "", "reason": "", "message": ""}  # before the f
 def transitions(before: Manifest, after: Manifest) -> tuple[Event, ...]:
     """Return the Events of one change from a status to the next."""
     was, now = _by_type(before), _by_type(after)
-    found = [_failed(was.get(kind, _NOTHING), now[kind]) for kind in _WARNS if kind in now]
+    found = [_failed(was.get(kind, _NOTHING), now[kind]) for kind in TABLE if kind in now]
     if not _was_only_a_setting(was):
         found.append(_ready(was.get("Ready", _NOTHING), now.get("Ready", _NOTHING)))
     return tuple(transition for transition in found if transition is not None)

@@ -26,7 +26,7 @@ class Written:
         return self._last == _digest(status)
 
     def contested_for(self, before: Manifest, after: Manifest, now: float) -> float | None:
-        """Return the seconds for which the status is left to who replaces it each time; None where it may be written.
+        """Return for how many seconds to leave the status alone, as another operator keeps replacing it; None if not.
 
         `before` is what stands there, `after` what we would write; `now` is monotonic. What has not been written yet is
         news, and waits for nothing.

@@ -62,7 +62,7 @@ def _is_kept_whole(kind: Kind, body: Manifest) -> bool:
 
 
 def _of_others(kind: Kind, body: Manifest) -> Manifest:
-    """Return what tells whose it is. But for a ConfigMap it is not ours then, as of ours more is read."""
+    """Keep what identifies the owner, which is all that ChildConflict needs; of a ConfigMap also who applied it."""
     metadata = _some(body["metadata"], (*_IDENTITY, "deletionTimestamp"))
     owning = controller(body)
     if owning is not None and (kind == CONFIG_MAP or owning["kind"] != _GATEWAY):

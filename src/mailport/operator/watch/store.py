@@ -97,7 +97,7 @@ class Store:
     def put(self, kind: Kind, body: Manifest) -> set[Key]:
         """Take an object's state; return the gateways that it is news for.
 
-        None where it is not newer, nor where it differs in nothing that is kept.
+        The set is empty where the state is not newer, or where nothing that is kept has changed.
         """
         place, version = _place(kind, body), _version(body)
         before, gone = self._objects.get(place), self._gone.get(place)
