@@ -1,6 +1,6 @@
 """What hatchling does beside packing the wheel: what every message passes is compiled, where that can be.
 
-That is the modules of Python that pyproject.toml names, and the steps of files in C (deliver/file_steps.py).
+That is the modules of Python that pyproject.toml names, and the steps of files in C (deliver/maildir/file_steps.py).
 
 It takes mypyc and a C compiler. Without them, and in an editable install, there is the source alone, which does the
 same with more CPU. MAILPORT_COMPILE=0 compiles nothing; with =1 a build fails that cannot compile.
@@ -68,7 +68,8 @@ def _compile(sources: list[str], target: Path) -> None:
             [*_MYPY, *sources], opt_level="1", debug_level="0", target_dir=folder, group_name="mailport"
         )
         if sys.platform == "linux":  # elsewhere there is no sync_file_range
-            extensions.append(Extension("mailport.deliver.file_steps_c", ["src/mailport/deliver/file_steps.c"]))
+            source = "src/mailport/deliver/maildir/file_steps.c"
+            extensions.append(Extension("mailport.deliver.maildir.file_steps_c", [source]))
         command = Distribution({"name": "mailport", "ext_modules": extensions}).get_command_obj("build_ext")
         command.build_lib, command.build_temp, command.parallel = str(target), folder, os.cpu_count()
         command.ensure_finalized()

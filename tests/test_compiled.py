@@ -77,7 +77,7 @@ def test_what_is_compiled(compiled):
 @pytest.mark.timeout(BUILT_SECONDS)
 def test_the_steps_of_files_are_in_c(compiled):
     """A wheel has the library, and mail takes it."""
-    script = "from mailport.deliver import file_steps\nprint(type(file_steps.STEPS).__name__)"
+    script = "from mailport.deliver.maildir import file_steps\nprint(type(file_steps.STEPS).__name__)"
     ran = subprocess.run([sys.executable, "-c", script], env=compiled, check=True, capture_output=True, text=True)
 
     assert ran.stdout == "InC\n"

@@ -328,7 +328,7 @@ BAD = {
     ),
     "nor do they for the type checker only": (
         "mailport.policy.rcpt",
-        '"""PURE. x"""\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mailport.deliver import mailbox',
+        '"""PURE. x"""\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from mailport.deliver import registry',
         "policy may not know deliver",
     ),
     "a connection outward knows no message": (
@@ -362,7 +362,7 @@ BAD = {
         "listener may not know commands",
     ),
     "a relative import is followed": (
-        "mailport.deliver.maildir",
+        "mailport.deliver.registry",
         "from ..listener import tls",
         "imports mailport.listener.tls: deliver may not know listener",
     ),

@@ -24,7 +24,7 @@ from tests.messages import hold, message
 from mailport.address.mail_address import Address
 from mailport.contract import model
 from mailport.deliver.destination import Receipt
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir.destination import Maildir
 from mailport.message.content import Space
 
 LINE = b"x" * 76 + b"\r\n"

@@ -15,9 +15,9 @@ import pytest_asyncio
 
 from mailport.address.mail_address import Address
 from mailport.contract import model
-from mailport.deliver import file_steps
 from mailport.deliver.destination import Destination, Outcome
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir import file_steps
+from mailport.deliver.maildir.destination import Maildir
 from mailport.message.content import Space
 from mailport.message.message import Message
 from tests.messages import ENVELOPE, hold, message, trace_of_mailbox

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from mailport.contract import model
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir.destination import Maildir
 from tests.deliver.conftest import MESSAGE, deliver
 from tests.disks import needs_root
 from tests.messages import trace_of_mailbox

@@ -9,13 +9,13 @@ from mailport.contract import documents
 from mailport.contract.model import Deliver
 from mailport.deliver import registry
 from mailport.deliver.discard import Discard
-from mailport.deliver.lmtp import Lmtp
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir.destination import Maildir
 from mailport.deliver.nats.destination import Nats
+from mailport.deliver.next_hop.lmtp import Lmtp
+from mailport.deliver.next_hop.smtp import Smtp
 from mailport.deliver.refuse import Refuse
 from mailport.deliver.registry import DESTINATIONS, Surroundings, build, not_installed
 from mailport.deliver.s3.destination import S3
-from mailport.deliver.smtp import Smtp
 from mailport.deliver.webhook.destination import Webhook
 from mailport.outward.allowed import Allowed
 from mailport.outward.dial import Dialer

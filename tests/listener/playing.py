@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 
 from mailport.address.mail_address import Address
 from mailport.deliver.destination import Outcome
-from mailport.deliver.mailbox import folder_name
+from mailport.deliver.maildir.mailbox import folder_name
 from mailport.listener import errors, proxy, server, session, tls_layer, transaction
 from mailport.listener.bindings import Bound
 from mailport.listener.config import Config, Route

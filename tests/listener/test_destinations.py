@@ -17,8 +17,8 @@ from mailport.deliver import registry
 from mailport.deliver.destination import Destination, Unavailable
 from mailport.deliver.discard import Discard
 from mailport.deliver.misconfigured import Misconfigured
+from mailport.deliver.next_hop.smtp import Smtp
 from mailport.deliver.registry import Surroundings, Values
-from mailport.deliver.smtp import Smtp
 from mailport.listener.destinations import Destinations, LoadedDestinations
 from mailport.listener.secrets import MAX_VALUE_BYTES, Secrets, Sources
 from mailport.listener.tls import self_signed

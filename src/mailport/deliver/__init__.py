@@ -1,1 +1,1 @@
-"""Where mail goes: one file a destination, each of them a `Destination` of deliver/destination.py."""
+"""Where mail goes: a package or a file a destination, each of them a `Destination` of deliver/destination.py."""

@@ -14,18 +14,18 @@ from mailport.contract import model
 from mailport.contract.faults import Fault
 from mailport.deliver.destination import Destination
 from mailport.deliver.discard import Discard
-from mailport.deliver.lmtp import Lmtp
-from mailport.deliver.mailbox_usage import MailboxUsage
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir.destination import Maildir
+from mailport.deliver.maildir.usage import MailboxUsage
 from mailport.deliver.misconfigured import Misconfigured
 from mailport.deliver.nats import credentials as nats_credentials
 from mailport.deliver.nats.destination import Nats
 from mailport.deliver.next_hop.client import Login
+from mailport.deliver.next_hop.lmtp import Lmtp
+from mailport.deliver.next_hop.smtp import Smtp
 from mailport.deliver.refuse import Refuse
 from mailport.deliver.s3 import credentials as s3_credentials
 from mailport.deliver.s3.destination import S3, endpoint
 from mailport.deliver.secret_values import without_line_end
-from mailport.deliver.smtp import Smtp
 from mailport.deliver.webhook import credentials
 from mailport.deliver.webhook.destination import Proof, Webhook
 from mailport.deliver.webhook.signature import Keys

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir.destination import Maildir
 from mailport.listener import metrics
 from mailport.listener.health import DestinationChecks
 from mailport.listener.server import Server

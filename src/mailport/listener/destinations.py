@@ -16,7 +16,7 @@ from mailport.contract.references import Reference, apart_from_references, of_de
 from mailport.deliver import registry
 from mailport.deliver.destination import Destination
 from mailport.deliver.health import Health
-from mailport.deliver.mailbox_usage import MailboxUsage
+from mailport.deliver.maildir.usage import MailboxUsage
 from mailport.deliver.registry import Surroundings
 from mailport.listener.config import Missing
 from mailport.listener.mounted import IsThere

@@ -19,7 +19,7 @@ from typing import Any
 
 from mailport.contract.faults import Invalid
 from mailport.contract.model import InboundSmtp, Spec
-from mailport.deliver.message_file import sweep
+from mailport.deliver.maildir.message_file import sweep
 from mailport.listener import admin, dev, tls
 from mailport.listener.bindings import Bound, CannotBind, bind_all
 from mailport.listener.config import Config

@@ -19,7 +19,7 @@ from mailport.contract.documents import Contents
 from mailport.contract.faults import Fault, Invalid
 from mailport.contract.model import Clients, HtpasswdKeyRef, InboundSmtp, Spec
 from mailport.contract.references import Reference, references
-from mailport.deliver.mailbox_usage import MailboxUsage
+from mailport.deliver.maildir.usage import MailboxUsage
 from mailport.deliver.registry import not_installed
 from mailport.listener.checking import Checkers
 from mailport.listener.config import Config, ListenerOptions, Missing, Route, listener_options, size_limits

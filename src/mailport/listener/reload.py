@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from mailport.contract.model import Spec
 from mailport.deliver.destination import Destination
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir.destination import Maildir
 from mailport.listener import metrics, watch
 from mailport.listener.config import Config
 from mailport.listener.load import Loader, Prepare

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from mailport.contract import model
-from mailport.deliver.lmtp import Lmtp
 from mailport.deliver.next_hop.client import Login
 from mailport.deliver.next_hop.destination import NextHop
-from mailport.deliver.smtp import Smtp
+from mailport.deliver.next_hop.lmtp import Lmtp
+from mailport.deliver.next_hop.smtp import Smtp
 from mailport.outward import trust
 from mailport.outward.allowed import Allowed
 from mailport.outward.dial import Dialer

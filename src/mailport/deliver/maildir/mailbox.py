@@ -16,7 +16,7 @@ from threading import Lock
 
 from mailport.address.mail_address import Address
 from mailport.contract import model
-from mailport.deliver.disk import sync_folder
+from mailport.deliver.maildir.disk import sync_folder
 
 NAME_MAX = 255  # octets of one name, on every file system of Linux
 KNOWN_MAX = 10_000  # mailboxes remembered to be there: about a megabyte

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from mailport.deliver import file_steps
 from mailport.deliver.destination import Receipt
-from mailport.deliver.file_steps import File
-from mailport.deliver.maildir import SMALL, Maildir
-from mailport.deliver.message_file import MARK, MessageFile
-from mailport.deliver.sync import Commit, Way
+from mailport.deliver.maildir import file_steps
+from mailport.deliver.maildir.destination import SMALL, Maildir
+from mailport.deliver.maildir.file_steps import File
+from mailport.deliver.maildir.message_file import MARK, MessageFile
+from mailport.deliver.maildir.sync import Commit, Way
 from tests.deliver.conftest import Open, deliver
 from tests.disks import disk_on_a_file, mounted_file, needs_root
 from tests.tables import table

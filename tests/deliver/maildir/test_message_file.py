@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from mailport.address.mail_address import Address
-from mailport.deliver.maildir import Maildir
-from mailport.deliver.message_file import (
+from mailport.deliver.maildir.destination import Maildir
+from mailport.deliver.maildir.message_file import (
     ABANDONED,
     HOST,
     MARK,

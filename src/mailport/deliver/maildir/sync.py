@@ -19,11 +19,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from mailport.deliver import disk, file_steps
-from mailport.deliver.delivery import Delivery, step
-from mailport.deliver.file_steps import NOWHERE
-from mailport.deliver.file_system import device_of, why_not_as_a_whole, why_not_in_order
-from mailport.deliver.message_file import MessageFile, create, create_again, show
+from mailport.deliver.maildir import disk, file_steps
+from mailport.deliver.maildir.delivery import Delivery, step
+from mailport.deliver.maildir.file_steps import NOWHERE
+from mailport.deliver.maildir.file_system import device_of, why_not_as_a_whole, why_not_in_order
+from mailport.deliver.maildir.message_file import MessageFile, create, create_again, show
 from mailport.process.threads import Helpers
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 
 from tests.disks import bound, disk_on_a_file, needs_root
+from tests.operator.making import ROOT
 from tests.tables import table
 
 DELIVER = """
 import asyncio, os, sys
 from pathlib import Path
 from mailport.contract import model
-from mailport.deliver import file_steps
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir import file_steps
+from mailport.deliver.maildir.destination import Maildir
 from tests.deliver.conftest import deliver
 
 async def main(library, commit, mail_root, *recipients):
@@ -37,8 +38,8 @@ DELIVER_TOGETHER = """
 import asyncio, os, sys, threading
 from pathlib import Path
 from mailport.contract import model
-from mailport.deliver import file_steps
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir import file_steps
+from mailport.deliver.maildir.destination import Maildir
 from tests.deliver.conftest import deliver
 
 async def main(library, commit, mail_root, *recipients):
@@ -89,7 +90,7 @@ def calls(
     log = tmp_path / "strace"
     strace = [shutil.which("strace") or "strace", "-f", "-y", "-s", "4096", "-e", f"trace={CALLS}", "-o", log]
     python = [sys.executable, "-c", script, library, commit, tmp_path / "mail", *recipients]
-    subprocess.run([*strace, *python], check=True, capture_output=True, cwd=Path(__file__).parent.parent.parent)
+    subprocess.run([*strace, *python], check=True, capture_output=True, cwd=ROOT)
 
     text = log.read_text()
     while RESUMED.search(text):  # a call that ended in another place than it began in: where it ended counts

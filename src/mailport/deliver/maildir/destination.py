@@ -19,13 +19,13 @@ from typing import ClassVar
 from mailport.address.mail_address import Address
 from mailport.authentication.result import Disposition
 from mailport.contract import model
-from mailport.deliver.delivery import Delivery
 from mailport.deliver.destination import Outcome, Receipt, Refused, Unavailable
-from mailport.deliver.groups import Groups
-from mailport.deliver.mailbox import Mailboxes, NameTooLong
-from mailport.deliver.mailbox_usage import MailboxUsage
-from mailport.deliver.message_file import MessageFile
-from mailport.deliver.sync import Commit, Way
+from mailport.deliver.maildir.delivery import Delivery
+from mailport.deliver.maildir.groups import Groups
+from mailport.deliver.maildir.mailbox import Mailboxes, NameTooLong
+from mailport.deliver.maildir.message_file import MessageFile
+from mailport.deliver.maildir.sync import Commit, Way
+from mailport.deliver.maildir.usage import MailboxUsage
 from mailport.message.envelope import Envelope
 from mailport.message.message import Message
 from mailport.process.threads import NoThread, Threads

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from mailport.address.mail_address import Address
 from mailport.contract import model
 from mailport.deliver.destination import Refused, Unavailable
-from mailport.deliver.mailbox import Mailboxes, NameTooLong, folder_name
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir.destination import Maildir
+from mailport.deliver.maildir.mailbox import Mailboxes, NameTooLong, folder_name
 from mailport.policy import replies
 from tests.deliver.conftest import Open, deliver, everything, files, verify
 from tests.disks import needs_root

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mailport.deliver import disk
+from mailport.deliver.maildir import disk
 
 NOWHERE = -1  # no device has this number
 _CLOSED = -1

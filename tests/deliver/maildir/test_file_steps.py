@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from mailport.deliver.file_steps import NOWHERE, File, InC, InPython, Steps
+from mailport.deliver.maildir.file_steps import NOWHERE, File, InC, InPython, Steps
 from tests.disks import needs_root, open_descriptors, tmpfs
 from tests.tables import table
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from mailport.deliver import mailbox_usage
-from mailport.deliver.mailbox_usage import MailboxesFull, MailboxUsage, octets_below
+from mailport.deliver.maildir import usage as mailbox_usage
+from mailport.deliver.maildir.usage import MailboxesFull, MailboxUsage, octets_below
 from tests.serving import eventually, serving
 
 KIB, MIB = 1024, 1024 * 1024

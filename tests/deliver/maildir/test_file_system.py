@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mailport.deliver import file_system
-from mailport.deliver.file_system import Mount, device_of, mount_of, why_not_as_a_whole, why_not_in_order
+from mailport.deliver.maildir import file_system
+from mailport.deliver.maildir.file_system import Mount, device_of, mount_of, why_not_as_a_whole, why_not_in_order
 from tests.deliver.conftest import Open
 from tests.disks import bound, disk_on_a_file, needs_root, tmpfs
 from tests.tables import table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from threading import Lock
 
-from mailport.deliver.message_file import MessageFile
+from mailport.deliver.maildir.message_file import MessageFile
 from mailport.message.message import Message
 
 AT_ONCE = 64 * 1024  # octets of a file that is written in one step with the others of its group, whole

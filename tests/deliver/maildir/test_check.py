@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mailport.deliver.destination import Unavailable
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir.destination import Maildir
 from tests.deliver.conftest import Open, deliver, everything
 from tests.disks import make_room, needs_root, tmpfs
 from tests.tables import table

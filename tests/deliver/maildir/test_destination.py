@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from mailport.address.mail_address import Address
-from mailport.deliver import disk, message_file, sync
 from mailport.deliver.destination import Receipt, Unavailable
-from mailport.deliver.maildir import MOST_THREADS, Maildir
-from mailport.deliver.message_file import MessageFile, show
+from mailport.deliver.maildir import disk, message_file, sync
+from mailport.deliver.maildir.destination import MOST_THREADS, Maildir
+from mailport.deliver.maildir.message_file import MessageFile, show
 from mailport.message.content import MEMORY_OF_ONE, Content, Space
 from mailport.message.message import Message
 from mailport.process.threads import STALL_SECONDS

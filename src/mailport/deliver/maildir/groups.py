@@ -10,8 +10,8 @@ from pathlib import Path
 from threading import Lock
 from weakref import WeakValueDictionary
 
-from mailport.deliver.delivery import Delivery
-from mailport.deliver.sync import Commit, Sync
+from mailport.deliver.maildir.delivery import Delivery
+from mailport.deliver.maildir.sync import Commit, Sync
 from mailport.process.threads import Helpers, Threads
 
 SYNCS_AT_ONCE = 8  # files or folders of a group, where each is synced by itself

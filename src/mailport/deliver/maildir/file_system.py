@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from mailport.deliver import disk
+from mailport.deliver.maildir import disk
 
 # Those of which it is known that syncfs keeps the promise. FUSE's, say, returns without having asked its server.
 KNOWN = frozenset(("btrfs", "ext4", "xfs"))

@@ -15,13 +15,13 @@ import pytest
 
 from mailport.address.mail_address import Address
 from mailport.contract import model
-from mailport.deliver import disk, file_steps, groups, sync
-from mailport.deliver.delivery import Delivery
 from mailport.deliver.destination import Outcome, Receipt, Unavailable
-from mailport.deliver.groups import Groups, _Group
-from mailport.deliver.maildir import FEW_FILES, SMALL, Maildir
-from mailport.deliver.message_file import MessageFile
-from mailport.deliver.sync import Commit, VolumeSync, Way
+from mailport.deliver.maildir import disk, file_steps, groups, sync
+from mailport.deliver.maildir.delivery import Delivery
+from mailport.deliver.maildir.destination import FEW_FILES, SMALL, Maildir
+from mailport.deliver.maildir.groups import Groups, _Group
+from mailport.deliver.maildir.message_file import MessageFile
+from mailport.deliver.maildir.sync import Commit, VolumeSync, Way
 from mailport.process.threads import Helpers
 from tests.deliver.conftest import MESSAGE, deliver, files, finished, on_disk
 from tests.tables import table

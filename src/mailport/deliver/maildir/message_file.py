@@ -12,9 +12,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from mailport.address.mail_address import Address
-from mailport.deliver import file_steps
-from mailport.deliver.file_steps import File
-from mailport.deliver.mailbox import Mailboxes
+from mailport.deliver.maildir import file_steps
+from mailport.deliver.maildir.file_steps import File
+from mailport.deliver.maildir.mailbox import Mailboxes
 
 MARK = ".mailport"  # ends the names of our files in `tmp`, and of nobody else's
 ABANDONED = 36 * 60 * 60  # seconds without a write after which a file in `tmp` is nobody's: Maildir's own rule

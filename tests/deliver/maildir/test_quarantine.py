@@ -12,9 +12,9 @@ import pytest
 from mailport.address.mail_address import Address
 from mailport.authentication.result import Disposition
 from mailport.authentication.results_field import Authentication
-from mailport.deliver import message_file
 from mailport.deliver.destination import Outcome, Refused
-from mailport.deliver.maildir import Maildir
+from mailport.deliver.maildir import message_file
+from mailport.deliver.maildir.destination import Maildir
 from mailport.message.message import Message
 from tests.deliver.conftest import MESSAGE, Open, files, held, verify
 from tests.messages import ENVELOPE, RECEIVED

@@ -1,0 +1,1 @@
+"""Mailboxes on disk, as Maildir++: on disk before the 250."""
