@@ -79,8 +79,8 @@ class Gateways:
         gateway = read(body)
         given.setdefault("operator", self.applied_by(name))
         seen = self._seen(body)
-        given.setdefault("led_to_by_number", ports.led_to_by_number(gateway.spec, seen))
-        given.setdefault("ports_of_before", ports.of_pods(seen))
+        given.setdefault("numeric_target_ports", ports.numeric_target_ports(gateway.spec, seen))
+        given.setdefault("ports_of_running_pods", ports.of_pods(seen))
         return list(children(gateway, OPTIONS.inputs(owner_uid=body["metadata"]["uid"], **given)))
 
     def _seen(self, body: dict[str, Any]) -> Seen:

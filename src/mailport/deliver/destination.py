@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from mailport.address.mail_address import Address
 from mailport.message.envelope import Envelope
@@ -81,15 +81,20 @@ class Destination(Protocol):
     Whatever else a method raises than what it says is a fault of ours: 451 for the client, and a traceback in the log.
     """
 
-    kind: ClassVar[str]
-    """Its name below `deliver` in the document."""
+    @property
+    def kind(self) -> str:
+        """Its name below `deliver` in the document."""
 
-    rank: ClassVar[int]
-    """Its place among several destinations of one message: those that can refuse come before those that hardly can."""
+    @property
+    def rank(self) -> int:
+        """Its place among the destinations of a message: those that can refuse come before those that hardly can."""
 
-    final: ClassVar[bool]
-    """Delivery ends here (Return-Path is written, RFC 5321 §4.4). False: it hands on to another mail server, which may
-    read more into a local part than we do."""
+    @property
+    def final(self) -> bool:
+        """Whether delivery ends here (Return-Path is written, RFC 5321 §4.4).
+
+        Else it hands on to another mail server, which may read more into a local part than we do.
+        """
 
     @property
     def verifies_at_once(self) -> bool:
@@ -125,7 +130,7 @@ class Connections(NamedTuple):
 
 
 @runtime_checkable
-class Connecting(Protocol):
+class ReportsConnections(Protocol):
     """A destination that keeps connections, and says how many."""
 
     def connections(self, now: float) -> Connections:
@@ -140,7 +145,7 @@ class NotDurable(NamedTuple):
 
 
 @runtime_checkable
-class Lasting(Protocol):
+class ReportsDurability(Protocol):
     """A destination that finds out by itself whether what it took lasts."""
 
     @property

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from mailport.contract import model
@@ -37,7 +36,7 @@ from mailport.outward.trust import Tls
 Values = Mapping[str, Mapping[str, bytes]]
 
 _KINDS = (Smtp, Lmtp, Webhook, S3, Nats, Maildir, Discard, Refuse)
-DESTINATIONS: dict[str, Any] = {destination.kind: destination for destination in _KINDS}
+DESTINATIONS = {destination.kind: destination for destination in _KINDS}
 # The package that a kind needs, where that is no dependency but an extra of the kind's name
 _EXTRAS = {"s3": "obstore", "nats": "nats"}
 
@@ -83,9 +82,7 @@ def build(deliver: model.Deliver, around: Surroundings, values: Values) -> Desti
 def misconfigured(deliver: model.Deliver, why: str) -> Destination:
     """Return what answers 451 in a destination's place."""
     served = DESTINATIONS[deliver.kind]
-    stand_in: Any = Misconfigured(deliver.kind, served.rank, why, final=served.final)
-    destination: Destination = stand_in  # its kind, rank and final are those of an instance, not of the class
-    return destination
+    return Misconfigured(deliver.kind, served.rank, why, final=served.final)
 
 
 def not_installed(spec: model.Spec) -> Iterator[Fault]:

@@ -12,6 +12,7 @@ from mailport.deliver.destination import MISCONFIGURED, Unavailable
 from mailport.outward.breaker import Breaker, State
 from mailport.outward.connection import TlsFailed
 from mailport.outward.dial import NotAllowed
+from mailport.process.clock import now
 
 AHEAD = 0.2  # seconds by which a destination's time ends before its route's, so that the breaker learns of it
 
@@ -33,12 +34,12 @@ class Trials:
 
     def must_be_admitted(self) -> None:
         """Look whether a message would be tried now. Raises Unavailable."""
-        if not self.breaker.admits(_now()):
+        if not self.breaker.admits(now()):
             raise self.last_failure.again()
 
     def begin(self) -> Trial:
         """Begin a trial, a context manager around one delivery. Raises Unavailable while the breaker is open."""
-        if not self.breaker.begin(_now()):
+        if not self.breaker.begin(now()):
             raise self.last_failure.again()
         return Trial(self)
 
@@ -77,7 +78,7 @@ class Trial:
 
     def __init__(self, trials: Trials) -> None:
         self._trials = trials
-        self._began = _now()
+        self._began = now()
         self.failed: bool | None = None
 
     def __enter__(self) -> Self:
@@ -86,7 +87,7 @@ class Trial:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._trials.breaker.end(_now(), failed=self.failed, began=self._began)
+        self._trials.breaker.end(now(), failed=self.failed, began=self._began)
 
     def note_failure(self, error: Exception) -> Unavailable:
         """Take note that the destination, or the way there, has failed; return what that means for the message."""
@@ -94,7 +95,3 @@ class Trial:
         failure = self._trials.unavailable(error)
         self._trials.last_failure = failure.again()
         return failure
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from mailport.deliver.destination import Connecting, Destination, Lasting, NotDelivered
+from mailport.deliver.destination import Destination, NotDelivered, ReportsConnections, ReportsDurability
 from mailport.deliver.health import Finding, State, of_failure
 from mailport.listener import metrics
 from mailport.listener.config import Route
@@ -40,7 +40,7 @@ async def check(destination: Destination) -> Finding:
 def _metrics(route: Route, now: float) -> DestinationNow:
     state = route.health.finding.state
     up = None if state is State.UNKNOWN else state is State.REACHABLE
-    if not isinstance(route.destination, Connecting):
+    if not isinstance(route.destination, ReportsConnections):
         return DestinationNow(up, None, None, None)
     found = route.destination.connections(now)
     return DestinationNow(up, found.breaker_open, found.idle, found.in_use)
@@ -66,7 +66,7 @@ class DestinationChecks:
         return [
             {"route": route.name, "reason": one.reason, "message": one.message}
             for route in self._routes()
-            if isinstance(route.destination, Lasting)
+            if isinstance(route.destination, ReportsDurability)
             for one in route.destination.not_durable
         ]
 

@@ -56,7 +56,7 @@ class ServeOptions:
     show: Callable[[str], None] = _print  # writes a line for the person at the terminal
 
 
-class Failed(Exception):  # noqa: N818 - what it did
+class CannotStart(Exception):  # noqa: N818 - what is so
     """The listener cannot start: a reason in CamelCase for the operator, and one line for a person."""
 
     def __init__(self, reason: str, message: str, code: int = EXIT_FAILED) -> None:
@@ -73,7 +73,7 @@ def serve(options: ServeOptions) -> int:
     try:
         with asyncio.Runner(loop_factory=loop.factory()) as runner:
             return runner.run(process.run())
-    except Failed as failure:
+    except CannotStart as failure:
         process.show_new_login()
         log.flush()
         for message in str(failure).splitlines():
@@ -140,7 +140,7 @@ class _Process:
             tempfile.TemporaryFile(dir=folder).close()
         except OSError as error:
             option = f"--scratch {folder}" if folder is not None else "without --scratch"
-            raise Failed("ScratchUnusable", f"{option}: {error.strerror}") from error
+            raise CannotStart("ScratchUnusable", f"{option}: {error.strerror}") from error
 
     def _begin_sweeping(self) -> None:
         sweeper = Threads(1, 1, "sweep")  # a thread that no end has to wait for
@@ -188,11 +188,11 @@ class _Process:
             config = await self._reloader.first_load()
             await scratch.run(self._try_scratch)
         except Invalid as error:
-            raise Failed("InvalidConfiguration", str(error), EXIT_INVALID) from error
+            raise CannotStart("InvalidConfiguration", str(error), EXIT_INVALID) from error
         except NoThread as error:
-            raise Failed("NoThread", str(error.strerror)) from error
+            raise CannotStart("NoThread", str(error.strerror)) from error
         except OSError as error:
-            raise Failed("Unreadable", f"{error.filename}: {error.strerror}", EXIT_INVALID) from error
+            raise CannotStart("Unreadable", f"{error.filename}: {error.strerror}", EXIT_INVALID) from error
         else:
             return config
         finally:
@@ -219,7 +219,7 @@ class _Process:
         try:
             return bind_all(spec, lacking_family_is_fatal=not self._options.in_pod)
         except CannotBind as error:
-            raise Failed("CannotBind", str(error)) from error
+            raise CannotStart("CannotBind", str(error)) from error
 
     async def _start_admin(self, server: Server, bound: list[Bound], checks: DestinationChecks) -> web.Running | None:
         if self._options.admin is None:
@@ -232,7 +232,7 @@ class _Process:
             for listening in bound:
                 listening.socket.close()
             why = os.strerror(error.errno) if error.errno else error  # asyncio's own text says the address once more
-            raise Failed("CannotBind", f"--admin {host}:{port}: {why}") from error
+            raise CannotStart("CannotBind", f"--admin {host}:{port}: {why}") from error
 
     def _show_where(self, server: Server) -> None:
         for bound in server.bound:

@@ -10,7 +10,6 @@ from urllib.parse import unquote_to_bytes
 from mailport.mime import charsets, transfer
 
 _WORD = re.compile(r"=\?([^?\s]{1,60}+)\?([bBqQ])\?([^?]*+)\?=")
-_BLANK = re.compile(r"\s*+")
 _MOST_VALUE = 8 * 1024  # characters of a field that are looked through for parameters
 _MOST_PARAMETERS = 100
 _NAMES = frozenset(("name", "filename"))  # many write encoded words into them, which RFC 2047 §5 forbids
@@ -28,7 +27,7 @@ def decoded(text: str) -> str:
     charset, begin, at = "", 0, 0
     for word in _WORD.finditer(text):
         label = word[1].partition("*")[0].lower()
-        follows = bool(side_by_side) and _BLANK.match(text, at).end() >= word.start()  # type: ignore[union-attr]
+        follows = bool(side_by_side) and not text[at : word.start()].strip()
         if not (follows and label == charset):
             found += [_text(side_by_side, charset, text[begin:at]), "" if follows else text[at : word.start()]]
             side_by_side, charset, begin = [], label, word.start()

@@ -63,7 +63,7 @@ FOUND = {
 @pytest.mark.parametrize("others, listeners, by_number", table(FOUND))
 def test_the_service_leads_to_old_pods_too(others, listeners, by_number):
     """By name where pods have the port under another number, by number where they have it under another name."""
-    assert admit(seen(HERE, *others, listeners=listeners), OPTIONS).inputs.led_to_by_number == by_number
+    assert admit(seen(HERE, *others, listeners=listeners), OPTIONS).inputs.numeric_target_ports == by_number
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_the_service_leads_to_old_pods_too(others, listeners, by_number):
     ),
 )
 def test_what_pods_have_is_let_in(others, open_ports):
-    assert admit(seen(HERE, *others, listeners=MOVED), OPTIONS).inputs.ports_of_before == open_ports
+    assert admit(seen(HERE, *others, listeners=MOVED), OPTIONS).inputs.ports_of_running_pods == open_ports
 
 
 def test_nothing_follows_the_pods_of_a_suspended_gateway():
@@ -91,4 +91,4 @@ def test_nothing_follows_the_pods_of_a_suspended_gateway():
     listeners = [*MX, {"name": "b", "port": 26}]
     given = admit(seen(HERE, *others, *OLD, management="Suspended", listeners=listeners), OPTIONS).inputs
 
-    assert (given.led_to_by_number, given.ports_of_before) == ({25}, {25, 2525, 8080})
+    assert (given.numeric_target_ports, given.ports_of_running_pods) == ({25}, {25, 2525, 8080})

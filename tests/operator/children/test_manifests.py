@@ -697,14 +697,14 @@ def test_a_field_is_as_the_design_says(spec, kind, path, expected):
 def test_a_port_is_led_to_by_number_where_pods_of_before_have_it_under_another_name():
     """By name they would not be reached any more, and new ones are not there yet."""
     listeners = [{"name": "mx", "port": 25}, {"name": "mua", "port": 587}]
-    made = by_kind(gateway(listeners=listeners), replace(GIVEN, led_to_by_number=frozenset({25})))["Service"]
+    made = by_kind(gateway(listeners=listeners), replace(GIVEN, numeric_target_ports=frozenset({25})))["Service"]
 
     assert [port["targetPort"] for port in made["spec"]["ports"]] == [25, "mua"]
 
 
 def test_a_network_policy_lets_in_what_pods_of_before_have():
     """Behind what the document has, in order: else it would be another policy each time."""
-    given = replace(GIVEN, ports_of_before=frozenset({8080, 587, 25}))
+    given = replace(GIVEN, ports_of_running_pods=frozenset({8080, 587, 25}))
     made = by_kind(gateway(networkPolicy="Managed", listeners=[{"name": "smtp", "port": 2525}]), given)
 
     ports = made["NetworkPolicy"]["spec"]["ingress"][0]["ports"]

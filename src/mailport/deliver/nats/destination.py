@@ -23,6 +23,7 @@ from mailport.message.envelope import Envelope
 from mailport.message.message import Message
 from mailport.outward.connection import ConnectionLost
 from mailport.outward.dial import CannotConnect
+from mailport.process.clock import now
 
 if TYPE_CHECKING:  # imports nats-py, an optional extra
     from mailport.deliver.nats.connecting import Connecting
@@ -217,7 +218,7 @@ class Nats:
 
     @property
     def _is_to_look(self) -> bool:
-        return _now() - self._looked_at >= LOOK_SECONDS
+        return now() - self._looked_at >= LOOK_SECONDS
 
     def _must_be_fit(self) -> None:
         if self._stream is not None and self._stream.why_not:
@@ -229,7 +230,7 @@ class Nats:
         self._stream = stream.read(await session.stream_info(self._settings.stream))
         if self._claims is not None:
             await self._claims.look(session)
-        self._looked_at = _now()
+        self._looked_at = now()
         return self._stream
 
     def _sweep(self, session: Session) -> None:
@@ -302,7 +303,3 @@ def _digest(subject: str) -> str:
 def _may_refer(outcome: Stored | Refused | Unavailable) -> bool:
     """Whether there may be a message in the stream that names this delivery's object."""
     return isinstance(outcome, answers.Unknown) or (isinstance(outcome, Stored) and not outcome.duplicate)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, cast
 from urllib.parse import ParseResult, urlsplit
 
 import nats.errors
@@ -313,7 +313,7 @@ class _Protocol(asyncio.StreamReaderProtocol):
     connected: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.connected = transport  # type: ignore[assignment]  # uvloop's is one, and not by inheritance
+        self.connected = cast("asyncio.Transport", transport)  # uvloop's is one, and not by inheritance
         super().connection_made(transport)
 
 

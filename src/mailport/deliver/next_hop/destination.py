@@ -23,6 +23,7 @@ from mailport.outward.dial import CannotConnect, Dialer
 from mailport.outward.pool import Pool
 from mailport.outward.trust import Tls
 from mailport.policy.replies import NO_SUCH_RECIPIENT
+from mailport.process.clock import now
 
 MOST_VERIFYING = 10  # connections at once that ask for recipients
 
@@ -71,7 +72,7 @@ class NextHop:
     async def verify(self, recipient: Address, envelope: Envelope) -> None:
         """Ask the next hop, unless it is known what it says. Raises Refused or Unavailable."""
         self._trials.must_be_admitted()
-        known = self._known.get(str(recipient), str(envelope.sender or ""), _now())
+        known = self._known.get(str(recipient), str(envelope.sender or ""), now())
         if isinstance(known, Refused):
             raise known
         if known and self._offers is not None:
@@ -97,7 +98,7 @@ class NextHop:
         has come, nobody knows: 451, and the sender brings it again.
         """
         with self._trials.begin() as trial:
-            until = _now() + self._trials.seconds
+            until = now() + self._trials.seconds
             try:
                 async with asyncio.timeout_at(until + AHEAD / 2):  # behind the one in which outcomes are waited for
                     outcomes = await self._on_a_connection(
@@ -180,13 +181,9 @@ class NextHop:
     def _learn(self, recipient: Address, envelope: Envelope, refusal: Refused | None) -> None:
         """Remember that a recipient is there, or a refusal that says that it is not: it need not be asked for."""
         if refusal is None or refusal.reply.reason == NO_SUCH_RECIPIENT.reason:
-            self._known.remember(str(recipient), str(envelope.sender or ""), refusal, _now())
+            self._known.remember(str(recipient), str(envelope.sender or ""), refusal, now())
 
     @staticmethod
     def _must_be_offered(offers: Offers, envelope: Envelope, recipient: Address) -> None:
         if (refusal := not_offered(offers, envelope.sender, recipient, envelope.size)) is not None:
             raise refusal
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

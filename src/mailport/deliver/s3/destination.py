@@ -19,6 +19,7 @@ from mailport.message.envelope import Envelope
 from mailport.message.message import Message
 from mailport.outward.connection import ConnectionLost
 from mailport.outward.dial import CannotConnect, Dialer
+from mailport.process.clock import now
 
 if TYPE_CHECKING:  # imports obstore, an optional extra
     from mailport.deliver.s3.bucket import Bucket
@@ -116,12 +117,12 @@ class S3:
         if self._bucket is None:
             why = "no credentials: no credentialsSecretRef, and the pod has no workload identity"
             raise Unavailable(why, reason=MISCONFIGURED)
-        if _now() - self._looked_at > _LOOKED_AT_SECONDS:
+        if now() - self._looked_at > _LOOKED_AT_SECONDS:
             for url in self._connects_to:
                 place = urlsplit(url)
                 port = place.port or (80 if place.scheme == "http" else 443)
                 await self._dialer.must_be_allowed(place.hostname or "", port)
-            self._looked_at = _now()
+            self._looked_at = now()
         return self._bucket
 
 
@@ -137,7 +138,3 @@ def _octets(values: dict[str, str]) -> int:
 def _as_json(values: dict[str, str]) -> bytes:
     """Write the envelope as an object of its own: the same names and values, the recipients as a list."""
     return json.dumps(values | {"Mailport-Rcpt-To": values["Mailport-Rcpt-To"].split(", ")}).encode()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -26,6 +26,7 @@ from mailport.outward.dial import CannotConnect, Dialer
 from mailport.outward.http import Answer, Body, BodyLate, Poster
 from mailport.outward.trust import Tls
 from mailport.policy.replies import INTERNAL
+from mailport.process.clock import now
 
 _FAILURES = (CannotConnect, ConnectionLost, TimeoutError)
 
@@ -65,7 +66,7 @@ class Webhook:
         """
         with self._trials.begin() as trial:
             try:
-                answer = await self._post(message, recipients, _now() + self._trials.seconds)
+                answer = await self._post(message, recipients, now() + self._trials.seconds)
             except _FAILURES as error:
                 raise trial.note_failure(error) from error
             except BodyLate as error:
@@ -125,14 +126,10 @@ class Webhook:
             return False
         self._trials.last_failure = outcome
         if pause := answers.pause(answer.status, answer.retry_after, datetime.now(UTC)):
-            self._trials.breaker.open(_now(), pause)
+            self._trials.breaker.open(now(), pause)
         return answers.is_down(answer.status) or None
 
 
 def _late() -> Unavailable:
     why = "the message was not ready to be posted in time: too many large ones at once"
     return Unavailable(why, text=INTERNAL.text, reason=INTERNAL.reason)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

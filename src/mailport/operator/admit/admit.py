@@ -58,10 +58,10 @@ def admit(seen: Seen, options: Options) -> Admitted:
             if seen.is_needed(CONFIG_MAP, metadata.config_map_name(gateway, version))
         ),
         # Nothing follows the pods while nothing may be touched
-        led_to_by_number=(
-            ports.led_to_by_number_now(seen) if is_suspended else ports.led_to_by_number(gateway.spec, seen)
+        numeric_target_ports=(
+            ports.numeric_target_ports_now(seen) if is_suspended else ports.numeric_target_ports(gateway.spec, seen)
         ),
-        ports_of_before=ports.let_in_now(seen) if is_suspended else ports.of_pods(seen),
+        ports_of_running_pods=ports.admitted_ports_now(seen) if is_suspended else ports.of_pods(seen),
         operator=options.instance,
     )
     found = [Refusal("NotPermitted", fault) for fault in not_permitted(gateway.spec, options.allow)]

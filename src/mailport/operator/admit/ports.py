@@ -1,4 +1,4 @@
-"""PURE. What pods of before have for ports: until they are gone, they are to be reached too.
+"""PURE. The ports of running pods: the Service and the NetworkPolicy have to reach them during a rollout, too.
 
 The Service is written before the Deployment, and old pods serve until new ones are ready, which may be never.
 """
@@ -12,7 +12,7 @@ from mailport.operator.metadata import Manifest
 from mailport.operator.watch.observe import Seen
 
 
-def led_to_by_number(spec: Spec, seen: Seen) -> frozenset[int]:
+def numeric_target_ports(spec: Spec, seen: Seen) -> frozenset[int]:
     """Return the ports of listeners that pods have under another name, and none has under theirs on another port.
 
     By name both are reached where the number changes, and by number where the name does.
@@ -26,7 +26,7 @@ def led_to_by_number(spec: Spec, seen: Seen) -> frozenset[int]:
     )
 
 
-def led_to_by_number_now(seen: Seen) -> frozenset[int]:
+def numeric_target_ports_now(seen: Seen) -> frozenset[int]:
     """Return the ports to which the Service that is there leads by number."""
     service = seen.ours(SERVICE, seen.key.name) or {"spec": {}}
     targets = (port.get("targetPort") for port in service["spec"].get("ports") or ())
@@ -38,7 +38,7 @@ def of_pods(seen: Seen) -> frozenset[int]:
     return frozenset(port for pod in seen.served_by for port in _ports(pod).values())
 
 
-def let_in_now(seen: Seen) -> frozenset[int]:
+def admitted_ports_now(seen: Seen) -> frozenset[int]:
     """Return the ports that the NetworkPolicy which is there lets in."""
     policy = seen.ours(NETWORK_POLICY, seen.key.name) or {"spec": {}}
     ports = (port.get("port") for rule in policy["spec"].get("ingress") or () for port in rule.get("ports") or ())

@@ -59,10 +59,10 @@ class Inputs:
     """The class of the Service of type LoadBalancer that there is, "" for none; None where there is no such Service.
     Kubernetes lets nobody change it, so that a document without one leaves it as it is."""
 
-    led_to_by_number: frozenset[int] = frozenset()
+    numeric_target_ports: frozenset[int] = frozenset()
     """Ports of listeners to which the Service leads by number: pods that run have them under another name."""
 
-    ports_of_before: frozenset[int] = frozenset()
+    ports_of_running_pods: frozenset[int] = frozenset()
     """Ports of pods that run, the admin port too, which a NetworkPolicy lets in whatever the document has by now."""
 
     operator: str | None = None

@@ -12,7 +12,7 @@ def network_policy(gateway: InboundSmtp, given: Inputs) -> Manifest:
     """Return the NetworkPolicy. What goes out is not its subject: destinations are anywhere."""
     spec = gateway.spec
     ports = [*(listener.port for listener in spec.listeners), spec.pod.admin_port]
-    ports += sorted(given.ports_of_before.difference(ports))  # of pods that serve until there are new ones
+    ports += sorted(given.ports_of_running_pods.difference(ports))  # of pods that serve until there are new ones
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

@@ -49,7 +49,7 @@ def _port(listener: Listener, given: Inputs) -> Manifest:
         "name": listener.name,
         "port": listener.port,
         # While pods roll, both generations are reached: by name if the port is another, by number if the name is
-        "targetPort": listener.port if listener.port in given.led_to_by_number else listener.name,
+        "targetPort": listener.port if listener.port in given.numeric_target_ports else listener.name,
         "protocol": "TCP",
         # A mesh that guesses would wait for the client's first bytes; in SMTP the server speaks first
         "appProtocol": "tcp",
