@@ -19,9 +19,9 @@ import pytest
 from mailport.listener import tls_layer
 from mailport.listener.tls import self_signed
 from mailport.listener.tls_layer import MOST_WAITING, Handshakes, TlsLayer
-from mailport.listener.wire import Closed, Wire
+from mailport.listener.wire import CLOSE_SECONDS, Closed, Wire
 from tests.listener.key_updates import KeyUpdates
-from tests.serving import serving
+from tests.serving import Serving, eventually, serving
 from tests.tables import table
 
 SECONDS = 5.0  # within which whatever is expected happens
@@ -350,10 +350,8 @@ def test_half_a_connection(tmp_path: Path):
         peer.settimeout(SECONDS)
         client = Client()
         peer.sendall(client.says())
-        while records := client.says(peer.recv(65536)):
-            peer.sendall(records)
-            if client.shaken:
-                break
+        while not client.shaken:
+            peer.sendall(client.says(peer.recv(65536)))
         peer.sendall(client.sends(MESSAGE) + client.ends())
         peer.shutdown(socket.SHUT_WR)
         heard = b""
@@ -363,6 +361,35 @@ def test_half_a_connection(tmp_path: Path):
                     heard += client.reads(records)
 
     assert re.search(rb"\r\n250 2\.0\.0 Ok: queued as .*\r\n221 2\.0\.0 Bye\r\n\Z", heard)
+
+
+def sockets(server: Serving) -> set[str]:
+    """Return the sockets that the process has open."""
+    found = set()
+    for descriptor in Path(f"/proc/{server.process.pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(str(descriptor.readlink()))
+    return {name for name in found if name.startswith("socket:")}
+
+
+def test_a_client_that_leaves_without_close_notify(tmp_path: Path):
+    """After our last reply nothing but its end is waited for, in whichever way it comes."""
+    with implicit(tmp_path) as server:
+        before = sockets(server)
+        with socket.create_connection(("127.0.0.1", server.ports["smtps"])) as peer:
+            peer.settimeout(SECONDS)
+            client = Client()
+            peer.sendall(client.says())
+            while not client.shaken:
+                peer.sendall(client.says(peer.recv(65536)))
+            peer.sendall(client.sends(b"QUIT\r\n"))
+            while peer.recv(65536):
+                pass
+            ours = sockets(server) - before
+            peer.shutdown(socket.SHUT_WR)
+
+            assert ours
+            eventually(lambda: not ours & sockets(server), "closed at once", CLOSE_SECONDS / 2)
 
 
 def test_key_updates_without_end(tmp_path: Path):

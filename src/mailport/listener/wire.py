@@ -124,7 +124,7 @@ class Wire(asyncio.Protocol):
         """Keep the writing side open, for the replies to what came before: so may TLS be closed (RFC 8446 §6.1)."""
         self._eof = True
         self._wake()
-        return not self._handshaking
+        return not (self._handshaking or self._closing)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """End every wait."""
