@@ -335,7 +335,7 @@ def test_what_a_deleted_gateway_left_and_nobody_collects(made, operator):
     service = made.child("Service").body
     made.delete()
     made.apply(replicas=2, networkPolicy="Managed")
-    left = "of an InboundSmtp of this name that was deleted"
+    left = "belongs to a deleted InboundSmtp of the same name"
     cluster.wait_for("it waits for the collector", lambda: left in made.condition("Programmed")["message"])
     made.until_rendered(seconds=60)
     cluster.run_again("kube-controller-manager")
