@@ -11,7 +11,7 @@ import pytest
 from mailport.authentication.dns import Answer, Question, RecordType, Status
 from mailport.checks import resolver
 from mailport.checks.cache import Cache
-from mailport.checks.resolver import Resolver, Server
+from mailport.checks.resolver import Resolver, Server, _is_of
 from mailport.outward.allowed import Allowed
 from tests.checks.dns_server import dns_server
 from tests.ports import free_port
@@ -253,6 +253,24 @@ async def test_outcomes_are_counted(server):
     await made.close()
 
     assert seen == [("A", "noerror"), ("A", "nxdomain"), ("A", "servfail")]
+
+
+@pytest.mark.parametrize(
+    "server, sender, is_of",
+    table(
+        {
+            "the server": (("192.0.2.1", 53), ("192.0.2.1", 53), True),
+            "another port": (("192.0.2.1", 53), ("192.0.2.1", 5353), False),
+            "another address": (("192.0.2.1", 53), ("192.0.2.2", 53), False),
+            "written otherwise": (("2001:db8:0::1", 53), ("2001:db8::1", 53, 0, 0), True),
+            "on a link, of resolv.conf": (("fe80::1%eth0", 53), ("fe80::1", 53, 0, 2), True),
+            "on a link, as some event loops name it": (("fe80::1%eth0", 53), ("fe80::1%2", 53, 0, 2), True),
+        }
+    ),
+)
+def test_whose_answer_it_is(server, sender, is_of):
+    """An answer of anybody else is none."""
+    assert _is_of(Server(*server), sender) is is_of
 
 
 def test_which_servers_may_be_asked():

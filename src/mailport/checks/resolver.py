@@ -233,8 +233,8 @@ class Resolver:
 
 
 def _is_of(server: Server, sender: tuple[str, int]) -> bool:
-    """Whether a datagram comes from the server that was asked."""
-    return (ip_address(sender[0]), sender[1]) == (ip_address(server.address), server.port)
+    """Whether a datagram comes from the server that was asked; a link's name, as in fe80::1%eth0, is not compared."""
+    return (ip_address(sender[0]).packed, sender[1]) == (ip_address(server.address).packed, server.port)
 
 
 def _parsed(wire: bytes) -> dns.message.Message | None:
