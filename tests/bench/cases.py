@@ -1,11 +1,10 @@
-"""What is sent, over 20 sessions: by Postfix's smtp-source, and by tools/smtp-load where it goes over STARTTLS."""
+"""What is sent, over 20 sessions: by Postfix's smtp-source; over STARTTLS or to many mailboxes, by tools/smtp-load."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from contenders import DOMAIN, SESSIONS, Contender, built
@@ -50,36 +49,22 @@ class Round:
 
 
 def send(case: Case, contender: Contender, messages: int) -> Round:
-    """Send about so many messages; each gets its 250, or the bench ends here."""
-    commands = _commands(case, contender.port, messages)
-    sent = sum(count for count, _ in commands)
+    """Send so many messages; each gets its 250, or the bench ends here."""
+    command = _command(case, contender.port, messages)
     cpu, start = contender.cpu, time.perf_counter()
-    with ThreadPoolExecutor(SESSIONS) as pool:
-        list(pool.map(_run, [command for _, command in commands]))
-    seconds = time.perf_counter() - start
-    contender.rest(sent)  # Postfix works on for a moment: that is its CPU, but nobody waits for it
-    return Round(sent / seconds, (contender.cpu - cpu) / sent)
-
-
-def _run(command: list[str]) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
+    contender.rest(messages)  # Postfix works on for a moment: that is its CPU, but nobody waits for it
+    return Round(messages / seconds, (contender.cpu - cpu) / messages)
 
 
-def _commands(case: Case, port: int, messages: int) -> list[tuple[int, list[str]]]:
-    """Return (messages, command)s. smtp-source has one recipient: a hundred take a hundred of it, 20 at once."""
-    if case.key:
-        load = [built("smtp-load"), "-starttls", f"-address=127.0.0.1:{port}", f"-sessions={SESSIONS}"]
-        return [(messages, [*load, f"-messages={messages}", f"-size={case.size}", f"-to=user@{DOMAIN}"])]
+def _command(case: Case, port: int, messages: int) -> list[str]:
+    """Return what sends. smtp-source knows neither STARTTLS nor more than one recipient of a message each."""
+    sender, recipient = f"sender@{DOMAIN}", f"user@{DOMAIN}"
+    if case.key or case.mailboxes > 1:
+        options = [f"-address=127.0.0.1:{port}", f"-sessions={SESSIONS}", f"-messages={messages}", f"-size={case.size}"]
+        options += [f"-from={sender}", f"-to={recipient}", f"-mailboxes={case.mailboxes}"]
+        return [built("smtp-load"), *options, *["-starttls"] * bool(case.key), *["-reuse"] * case.reuse]
     program = shutil.which("smtp-source") or "/usr/sbin/smtp-source"
-    options = ["-f", f"sender@{DOMAIN}", "-l", str(case.size), *(["-d"] if case.reuse else [])]
-    if case.mailboxes == 1:
-        spread = [(messages, SESSIONS, "user")]
-    else:
-        spread = [(-(-messages // case.mailboxes), 1, f"user{number}") for number in range(case.mailboxes)]
-    return [
-        (
-            count,
-            [program, "-s", f"{sessions}", "-m", f"{count}", *options, "-t", f"{user}@{DOMAIN}", f"127.0.0.1:{port}"],
-        )
-        for count, sessions, user in spread
-    ]
+    options = ["-s", f"{SESSIONS}", "-m", f"{messages}", "-f", sender, "-t", recipient, "-l", str(case.size)]
+    return [program, *options, *["-d"] * case.reuse, f"127.0.0.1:{port}"]

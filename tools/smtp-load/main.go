@@ -1,12 +1,12 @@
 // smtp-load sends messages to a mail server, each over a connection of its own or over one for each session, by STARTTLS
 // where it is told to, as fast as the server takes them or at a rate; the content of a file, where it has to be signed;
-// behind a PROXY header, as a client of any address. It prints how long the server took from the end of the content to
-// its 250, as JSON, and then takes leave of the server.
+// behind a PROXY header, as a client of any address; to one mailbox, or to many in turn. It prints how long the server
+// took from the end of the content to its 250, as JSON, and then takes leave of the server.
 //
-// It is what `make bench` measures handshakes, checks, latencies and many connections with: Postfix's smtp-source speaks
-// no TLS, knows no rate and makes up its messages, and a client in Python would be slower than the servers. TLS sessions
-// are never resumed. Connections that are kept are open, and have said EHLO, before the first message and before the
-// clock runs.
+// It is what `make bench` measures handshakes, checks, latencies, many connections and many mailboxes with: Postfix's
+// smtp-source speaks no TLS, knows no rate, writes to one mailbox and makes up its messages, and a client in Python would
+// be slower than the servers. TLS sessions are never resumed. Connections that are kept are open, and have said EHLO,
+// before the first message and before the clock runs.
 package main
 
 import (
@@ -35,6 +35,7 @@ var (
 	held     = flag.Bool("held", false, "say `connected` on standard error, and begin when standard input ends")
 	size     = flag.Int("size", 1000, "octets of a message's body")
 	to       = flag.String("to", "user@example.org", "the recipient")
+	boxes    = flag.Int64("mailboxes", 1, "recipients in turn, user0@… and so on; 1: only -to")
 	from     = flag.String("from", "sender@example.net", "the sender")
 	file     = flag.String("file", "", "a file with the message, CRLF and all, in place of one that is made up")
 	proxy    = flag.String("proxy", "", "an IPv4 address, to be the client's by a PROXY header")
@@ -96,12 +97,21 @@ func each(work func(number int)) {
 	working.Wait()
 }
 
+// recipient returns to whom message n of all sessions goes.
+func recipient(number int64) string {
+	if *boxes <= 1 {
+		return *to
+	}
+	user, domain, _ := strings.Cut(*to, "@")
+	return fmt.Sprintf("%s%d@%s", user, number%*boxes, domain)
+}
+
 // send sends one message, and returns the time from the end of its content to its 250.
-func send(client *smtp.Client, content []byte) (time.Duration, error) {
+func send(client *smtp.Client, recipient string, content []byte) (time.Duration, error) {
 	if err := client.Mail(*from); err != nil {
 		return 0, err
 	}
-	if err := client.Rcpt(*to); err != nil {
+	if err := client.Rcpt(recipient); err != nil {
 		return 0, err
 	}
 	data, err := client.Data()
@@ -136,7 +146,7 @@ func session(client *smtp.Client, left *atomic.Int64, begin time.Time, content [
 				return latencies, err
 			}
 		}
-		latency, err := send(sending, content)
+		latency, err := send(sending, recipient(number), content)
 		if err != nil {
 			sending.Close()
 			return latencies, err
