@@ -7,7 +7,6 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import pytest_asyncio
@@ -36,25 +35,28 @@ MUCH = b"EHLO client.example\r\n" * 40_000  # whose replies fill every buffer be
 pytestmark = pytest.mark.both_loops
 
 
-class Kept(Wire):
-    """A Wire that can be looked at when its session is over."""
+_wires: list[Wire] = []
 
-    __slots__ = ()
-    all: ClassVar[list[Wire]] = []
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self.all.append(self)
+def kept(loop: asyncio.AbstractEventLoop) -> Wire:
+    """Return a Wire that can be looked at when its session is over."""
+    _wires.append(Wire(loop))
+    return _wires[-1]
+
+
+def connected() -> list[Wire]:
+    """Return all Wires that ever had a connection."""
+    return [wire for wire in _wires if wire.transport is not None]
 
 
 @pytest_asyncio.fixture
 async def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     """A server; in the end no connection that it ever had is open."""
-    monkeypatch.setattr(server_module, "Wire", Kept)
+    monkeypatch.setattr(server_module, "Wire", kept)
     monkeypatch.setattr(server_module, "DRAIN_GRACE", GRACE)
     monkeypatch.setattr(session_module, "DRAIN_GRACE", GRACE)
     monkeypatch.setattr(session_module, "_LINGER", GRACE)
-    Kept.all.clear()
+    _wires.clear()
     running = Served(dialogs.parse("drain", SPEC), tmp_path)
     running.start()
     yield running
@@ -101,7 +103,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def fill(served: Served, client: Connection, start: bytes) -> None:
     """Send commands and read no reply, until the server's session can go no further."""
     sending = asyncio.create_task(client.send(start + MUCH))
-    await until(lambda: any(wire.transport.get_write_buffer_size() > 65536 for wire in Kept.all))
+    await until(lambda: any(wire.transport.get_write_buffer_size() > 65536 for wire in connected()))
     sending.cancel()
     await asyncio.gather(sending, return_exceptions=True)
 
@@ -118,7 +120,7 @@ async def reads_nothing_and_quits(served: Served, client: Connection) -> None:
 async def half_a_line(served: Served, client: Connection) -> None:
     await client.hear(b"220 ")
     await client.send(b"NO")
-    await until(lambda: any(wire.pending for wire in Kept.all))
+    await until(lambda: any(wire.pending for wire in connected()))
 
 
 async def in_the_handshake(served: Served, client: Connection) -> None:
@@ -157,7 +159,7 @@ async def test_who_has_no_transaction_open_holds_up_nobody(
         began = time.monotonic()
         async with asyncio.timeout(SECONDS):
             aborted = await served.server.drain(LONG)
-        open_still = [wire for wire in Kept.all if not wire.closed]
+        open_still = [wire for wire in connected() if not wire.closed]
 
     assert aborted == 0
     assert time.monotonic() - began < SECONDS
@@ -199,7 +201,7 @@ async def test_a_transaction_of_a_client_that_reads_nothing(hurry: bool, served:
             await served.server.end_at_once()
         async with asyncio.timeout(SECONDS):
             await asyncio.gather(draining, return_exceptions=True)
-        open_still = [wire for wire in Kept.all if not wire.closed]
+        open_still = [wire for wire in connected() if not wire.closed]
 
     assert not served.server.sessions
     assert open_still == []

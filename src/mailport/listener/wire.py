@@ -391,16 +391,19 @@ class Wire(asyncio.Protocol):
             return
         timer = self._loop.call_later(seconds, self.abort)
         gone = self._gone = self._loop.create_future()
+        cancelled: asyncio.CancelledError | None = None
         try:
             await gone
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            cancelled = error
+        finally:
+            timer.cancel()
+        if cancelled is not None:
             self.abort()
             if not self._closed:
                 self._gone = self._loop.create_future()
                 await self._gone  # a few turns of the event loop, which must not end with an open transport
-            raise
-        finally:
-            timer.cancel()
+            raise cancelled
 
     def abort(self) -> None:
         """Close at once."""

@@ -249,7 +249,8 @@ class Content:
             for piece in pieces:
                 rest = memoryview(piece)
                 while rest:
-                    rest = rest[self._file.write(rest) :]
+                    written = self._file.write(rest)
+                    rest = rest[written:]
 
     def _head(self, octets: int) -> bytes:
         found, length = [], 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from copy import copy
 
 from mailport.address.mail_address import Address
 from mailport.authentication import results_field
@@ -44,13 +43,15 @@ class Message:
         *,
         authentication: Authentication | None = None,
         disposition: Disposition = Disposition.DELIVER,
+        route: int = 0,
     ) -> None:
         """`only` is the recipient, where there is no other: Received names it.
 
-        `authentication` is what was found about who sent it; None where nothing was asked.
+        `authentication` is what was found about who sent it; None where nothing was asked. `route` is the number of the
+        route that it is for (`for_route`).
         """
         self.envelope = envelope
-        self._route = 0
+        self._route = route
         self.authentication = authentication
         self.disposition = disposition
         self._found = b""
@@ -67,9 +68,15 @@ class Message:
         """Return this message for one of the routes that get it, which are counted from 0: each has its own id."""
         if number == self._route:
             return self
-        same = copy(self)
-        same._route = number  # noqa: SLF001 - its own
-        return same
+        return Message(
+            self.envelope,
+            self._content,
+            self._header,
+            self._only,
+            authentication=self.authentication,
+            disposition=self.disposition,
+            route=number,
+        )
 
     @property
     def id(self) -> str:
