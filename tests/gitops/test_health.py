@@ -208,7 +208,7 @@ def deleting(gateways, run_pods):
 
 # Of each: Argo CD's word, the condition whose message it gives, and the word of kstatus
 STATES = {
-    # the trap of known-traps.md: kstatus takes what has no status for done
+    # kstatus takes an object without a status for ready
     "just created, and nobody has looked": (just_created, "Progressing", None, "Current"),
     "the operator's first visit": (first_visit, "Progressing", "Ready", "InProgress"),
     "pods that wait for a node": (waiting_for_a_node, "Progressing", "Ready", "InProgress"),

@@ -63,7 +63,7 @@ def test_addresses(families, wanted, host_has, selected):
                 "no address of this host is in 172.16.0.0/12",
             ),
             "beside one that it is in": (None, ["10.0.0.0/8", "172.16.0.0/12"], "172.16.0.0/12"),
-            "nothing of a family that is served": ((IPV4,), ["::1"], "nothing is left of it"),
+            "nothing of a family that is served": ((IPV4,), ["::1"], "no address is of an IP family"),
         }
     ),
 )
@@ -176,7 +176,7 @@ def test_ipv6_is_ipv6_only():
     """So that IPv4 can have a socket of its own on the port, or none on purpose."""
     six = spec({"network": {"bindAddresses": ["::1"]}})
     if IPV6 not in bindings.families_of_host():
-        with pytest.raises(CannotBind, match="nothing is left of it"):
+        with pytest.raises(CannotBind, match="no address is of an IP family"):
             bind_all(six, lacking_family_is_fatal=True)
         return
 

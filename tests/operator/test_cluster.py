@@ -191,7 +191,7 @@ async def test_an_answer_that_never_comes_is_waited_for_as_long_as_is_said(tmp_p
         await api.close()
 
     assert caught.value.timed_out
-    assert str(caught.value) == "no answer from the API server: none within 0.3 s"
+    assert str(caught.value) == "the API server did not answer within 0.3 s"
     assert 0.2 < took < 3
 
 

@@ -79,7 +79,7 @@ def read(fields: Fields) -> Chain | ArcResult:
 def _sets(by_kind: list[list[Field]], count: int) -> tuple[_Set, ...]:
     """Return the sets, from the first hop on (§5.2, step 2)."""
     if count > MAX_SETS or {len(some) for some in by_kind} != {count}:
-        raise _Fault(f"not one to {MAX_SETS} whole sets")
+        raise _Fault(f"ARC sets are incomplete, or more than {MAX_SETS}")
     results = _by_instance([(_instance_of_results(field), field) for field in by_kind[0]])
     signatures = _by_instance([(_instance(tags.parse(field.body)), field) for field in by_kind[1]])
     seals = _by_instance([(_instance(tags.parse(field.body)), field) for field in by_kind[2]])
@@ -121,7 +121,7 @@ def _seal(field: Field) -> _Seal:
     if missing := [name for name in ("a", "b", "cv", "d", "s") if not values.get(name)]:
         raise _Fault(f"a seal has no {missing[0]}=")
     if "h" in values or algorithm is None or not about.domain or not about.selector:
-        raise _Fault("a seal with h=, or without an algorithm or a domain that is one")
+        raise _Fault("the seal has h=, an unsupported algorithm, or an invalid domain or selector")
     if "t" in values:
         tags.number(values["t"], "t")
     value = tags.base64(values["b"], "b")

@@ -111,7 +111,7 @@ def _signature(field: Field, values: dict[str, str], about: DkimResult) -> Signa
     if identity_domain != about.domain and not identity_domain.endswith(f".{about.domain}"):
         return about._replace(why="i= is not of the domain d=")
     if "dns/txt" not in tags.words(values.get("q", "dns/txt")):
-        return about._replace(why="q= names no way to the key that there is")
+        return about._replace(why="q= names no supported query method")
     signature = over_message(field, {"c": "simple/simple", **values}, about, identity_domain)
     if isinstance(signature, Signature) and b"from" not in signature.names:
         return about._replace(why="From is not signed")

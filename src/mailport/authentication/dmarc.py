@@ -88,7 +88,7 @@ def _check(about: DmarcResult, spf: SpfResult | None, dkim: Sequence[DkimResult]
     if record is None:
         return about._replace(why=f"{domain} and what is above it have no record")
     if not record.usable:
-        return about._replace(why=f"the record of {policy_domain} has no policy that is one")
+        return about._replace(why=f"the record of {policy_domain} has no valid p=, sp= or np=")
     about = about._replace(policy_domain=policy_domain)
     alignment = _Alignment(domain, own, walk)
     aligned = yield from _aligned(alignment, record, spf, dkim)
@@ -103,7 +103,7 @@ def _check(about: DmarcResult, spf: SpfResult | None, dkim: Sequence[DkimResult]
     about = about._replace(policy=policy)
     if unknown or aligned.unknown:
         return about._replace(result=Result.TEMPERROR, why=aligned.unknown or unknown)
-    return about._replace(result=Result.FAIL, why=f"nothing that passes is of {domain}")
+    return about._replace(result=Result.FAIL, why=f"no identifier that passes is aligned with {domain}")
 
 
 def _applying(walk: _Walk, domain: str) -> tuple[str, Record | None]:

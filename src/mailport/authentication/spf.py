@@ -178,13 +178,13 @@ class _Check:
         if answer.void:
             self._void.setdefault(question, self._lookups)
             if len(set(self._void.values())) > MAX_VOID:
-                why = f"more than {MAX_VOID} terms to which there is nothing: {question.name}"
+                why = f"more than {MAX_VOID} void lookups: {question.name}"
                 raise _Fault(Result.PERMERROR, why)
 
     def _count_lookup(self) -> None:
         self._lookups += 1
         if self._lookups > MAX_LOOKUPS:
-            raise _Fault(Result.PERMERROR, f"more than {MAX_LOOKUPS} terms that ask the DNS")
+            raise _Fault(Result.PERMERROR, f"more than {MAX_LOOKUPS} terms that cause DNS lookups")
 
     def _within(self, network: IpAddress | None, mechanism: Mechanism) -> bool:
         client = self._client

@@ -1,1 +1,1 @@
-"""The commands of `mailport`, one file each."""
+"""The commands of `mailport`, one file each, and what several of them need (conversation.py, options.py)."""

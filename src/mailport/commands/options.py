@@ -24,8 +24,9 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # n
 EPILOG = """\
 exit status: 0 after a clean end, 2 for a bad document or option (nothing was opened), 130 where Ctrl-C interrupts
 another command than serve and operator, 1 for any other failure.
-Each option can also be set by an environment variable: --shutdown-delay is MAILPORT_SHUTDOWN_DELAY. Switches are on
-with 1 or true. An option that may be given several times adds to its variable, except for --allow, which replaces it.
+Options can also be set by environment variables, unless they say otherwise: --shutdown-delay is
+MAILPORT_SHUTDOWN_DELAY. Switches are on with 1 or true. An option that may be given several times adds to its
+variable, except for --allow, which replaces it.
 """
 
 

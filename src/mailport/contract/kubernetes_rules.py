@@ -32,7 +32,7 @@ def service_fits_its_type(spec: Spec) -> Iterator[Fault]:
 
 
 def replicas_have_room(spec: Spec) -> Iterator[Fault]:
-    """Fewest is not above most."""
+    """The field minReplicas is not above maxReplicas."""
     scaling = spec.autoscaling
     if scaling and scaling.min_replicas > scaling.max_replicas:
         yield Fault("spec.autoscaling.minReplicas", f"must not be above maxReplicas, {scaling.max_replicas}")

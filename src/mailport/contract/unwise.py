@@ -142,7 +142,7 @@ def anybody_is_trusted(spec: Spec) -> Iterator[Fault]:
 
 
 def anybody_is_exempt(spec: Spec) -> Iterator[Fault]:
-    """Behind source NAT a private address is the whole world's."""
+    """A range of all addresses exempts everybody."""
     checks = spec.checks
     if checks is None:
         return

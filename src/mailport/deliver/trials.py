@@ -50,7 +50,7 @@ class Trials:
             async with asyncio.timeout(self.seconds / 2):
                 await among.acquire()
         except TimeoutError as error:
-            raise NoTurn("others are on their way there, and it did not get its turn") from error
+            raise NoTurn("too many deliveries to it are in progress") from error
         try:
             yield
         finally:

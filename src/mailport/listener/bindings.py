@@ -62,7 +62,7 @@ def addresses(
             raise CannotBind(f"spec.network.bindAddresses: no address of this host is in {entry}")
         selected.update(dict.fromkeys(own))
     if not selected:
-        raise CannotBind("spec.network.bindAddresses: nothing is left of it in the families that can be served here")
+        raise CannotBind("spec.network.bindAddresses: no address is of an IP family that can be served here")
     return list(selected)
 
 

@@ -113,9 +113,9 @@ class Reloader:
         for warning in config.warnings:
             self._log.warning(warning)
         for fault in config.secret_faults:
-            self._log.error("does not load", detail=fault)
+            self._log.error("a Secret or ConfigMap cannot be loaded", detail=fault)
         for missing in config.missing:
-            self._log.warning("missing", **asdict(missing))
+            self._log.warning("a Secret or ConfigMap is missing", **asdict(missing))
         if config.not_mounted:
             self._log.warning("Secrets that this pod does not mount: new pods have them", names=config.not_mounted)
         if self._other_sockets:

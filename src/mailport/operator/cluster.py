@@ -195,8 +195,11 @@ class Cluster:
             self.outages += self.answers
             self.answers = False
             timed_out = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
-            what = f"none within {seconds:g} s" if timed_out else str(error) or type(error).__name__
-            raise ApiError(0, f"no answer from the API server: {what}", timed_out=timed_out) from error
+            if timed_out:
+                what = f"the API server did not answer within {seconds:g} s"
+            else:
+                what = f"no connection to the API server: {str(error) or type(error).__name__}"
+            raise ApiError(0, what, timed_out=timed_out) from error
         self.answers = True
         if not 200 <= response.status < 300:
             raise _error(response.status, content, response.headers.get("Retry-After"))

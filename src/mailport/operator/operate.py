@@ -218,7 +218,9 @@ class _Operator:
             return self._backoff(key, _CONFLICT_BACKOFF)
         metrics.reconciles.labels("error").inc()
         pause = max(self._backoff(key, _BACKOFF), error.retry_after or 0)
-        _log.warning("tried again later", gateway=str(key), seconds=round(pause, 1), detail=str(error))
+        _log.warning(
+            "the look failed, the next one follows", gateway=str(key), seconds=round(pause, 1), detail=str(error)
+        )
         return pause
 
     def _backoff(self, key: Key, between: tuple[float, float]) -> float:

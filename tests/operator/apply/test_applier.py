@@ -205,7 +205,7 @@ async def test_what_somebody_changed_is_put_back():
             "a right that is missing, or a quota": (ApiError(403, "exceeded quota"), "ApplyFailed", False),
             "what may not change": (ApiError(422, "invalid", causes=IMMUTABLE), "ImmutableField", True),
             "a webhook that takes longer than we wait": (
-                ApiError(0, "none within 30 s", timed_out=True),
+                ApiError(0, "the API server did not answer within 30 s", timed_out=True),
                 "ApplyFailed",
                 False,
             ),

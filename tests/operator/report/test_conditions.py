@@ -88,7 +88,7 @@ def test_neither_reconciling_nor_stalled_is_there_unless_true(seen):
 
 
 def kstatus(document):
-    """What Flux and cli-utils read: known-traps.md, "Reading health"."""
+    """What Flux and cli-utils read, who take an object without a status for ready."""
     found = {one["type"]: one["status"] for one in document.get("status", {}).get("conditions", ())}
     if "deletionTimestamp" in document["metadata"]:
         return "Terminating"

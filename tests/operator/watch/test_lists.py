@@ -170,7 +170,7 @@ async def test_what_may_not_be_listed_is_said_once_and_asked_for_again(server):
             there = len(store.children(MX, kinds.CONFIG_MAP))
 
     assert (kept, there) == (1, 2)
-    assert [line["event"] for line in logged] == ["cannot be listed"]
+    assert [line["event"] for line in logged] == ["list failed"]
 
 
 @in_virtual_time
@@ -198,7 +198,7 @@ async def test_what_it_refuses_for_good_is_said_and_the_rest_is_begun_with(serve
     with capture_logs() as logged:
         await asyncio.wait_for(lists.fill(), 60)
 
-    assert [(line["event"], line["kind"]) for line in logged] == [("cannot be listed", "persistentvolumeclaims")]
+    assert [(line["event"], line["kind"]) for line in logged] == [("list failed", "persistentvolumeclaims")]
 
 
 @in_virtual_time

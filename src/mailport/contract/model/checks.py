@@ -86,8 +86,8 @@ class IprevCheck(Model):
     """iprev (RFC 8601 §3): whether a name of the client's address leads back to it."""
 
     mode: RejectMode = RejectMode.REPORT
-    """`Disabled`, `Report`, or `Reject`: a client without such a name is 550 5.7.25 at RCPT. Some that are honest have
-    none."""
+    """`Disabled`, `Report`, or `Reject`: a client without such a name is 550 5.7.25 at RCPT. Some
+    legitimate clients have none."""
 
 
 class ArcCheck(Model):

@@ -32,8 +32,8 @@ class Limits(Model):
     """Recipients of one message. 0 or at least 100, which RFC 5321 §4.5.3.1.8 asks everyone to take."""
 
     max_errors: Count = 20
-    """5yz replies and unknown commands in one session; the next is 421 and the end. Enough for a person at a terminal,
-    too few to guess addresses with."""
+    """5yz replies in one session; the next is 421 and the end. docs/replies.md says which are not counted. Enough for a
+    person at a terminal, too few to guess addresses with."""
 
     max_auth_failures: Count = 3
     """Failed AUTHs in one session; the next is 421, unchecked. Three typing errors, as everywhere."""

@@ -32,7 +32,7 @@ class Nkey:
         except (Error, ValueError) as error:
             raise BadCredentials("the nkey's seed is not base32") from error
         if len(raw) != 36 or crc_hqx(raw[:-2], 0) != int.from_bytes(raw[-2:], "little"):
-            raise BadCredentials("the nkey's seed is not whole")
+            raise BadCredentials("the nkey's seed is truncated, or its checksum is wrong")
         kind = (raw[0] & 0b111) << 5 | raw[1] >> 3
         if raw[0] & 0b11111000 != _SEED or kind != _USER:
             raise BadCredentials("the nkey is not a user's seed, which begins with SU")

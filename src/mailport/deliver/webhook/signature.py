@@ -25,7 +25,7 @@ class Keys:
         """Read a Secret's value: a key a line, in base64, with or without `whsec_` in front. Raises BadKeys."""
         lines = secret.split()
         if not 1 <= len(lines) <= _MOST_KEYS:
-            raise BadKeys(f"{len(lines)} keys, and there are 1 to {_MOST_KEYS}, one a line")
+            raise BadKeys(f"{len(lines)} keys; there must be 1 to {_MOST_KEYS}, one a line")
         self._keys = [_key(line, number) for number, line in enumerate(lines, start=1)]
 
     def __repr__(self) -> str:
@@ -68,5 +68,5 @@ def _key(line: bytes, number: int) -> bytes:
     except (binascii.Error, ValueError) as error:
         raise BadKeys(f"key {number} is not base64") from error
     if not _FEWEST <= len(key) <= _MOST:
-        raise BadKeys(f"key {number} has {len(key)} octets, and {_FEWEST} to {_MOST} are wanted")
+        raise BadKeys(f"key {number} has {len(key)} octets; it must have {_FEWEST} to {_MOST}")
     return key

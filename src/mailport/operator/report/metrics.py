@@ -22,7 +22,7 @@ reconcile_seconds = Histogram(
 )
 reconciles = Counter(
     "mailport_operator_reconciles",
-    "Looks at InboundSmtps, by result: ok, conflict (looked again) or error (tried again later).",
+    "Looks at InboundSmtps, by result: ok, conflict (looked again) or error (looked again later).",
     ["result"],
     registry=_REGISTRY,
 )

@@ -164,4 +164,4 @@ class Lists:
 
 def _say_refused(scope: _Scope, why: str) -> None:
     kind, namespace = scope
-    _log.error("cannot be listed", kind=kind.plural, namespace=namespace or "", detail=why)
+    _log.error("list failed", kind=kind.plural, namespace=namespace or "", detail=why)
