@@ -1,11 +1,11 @@
 """What the checks cost: Mailport with `checks: {}` beside Mailport without.
 
-    python -m tests.bench.run_checks [--quick]
+    python -m tests.bench.run_checks [--quick] [--source]
 
 One message with one RSA 2048 signature, of a client with a public address (by a PROXY header), whose SPF, DKIM, DMARC
 and iprev all pass; the DNS answers are known after the first. Beside them stands Postfix with OpenDKIM, pyspf-milter
-and OpenDMARC, where `tools/setup.sh bench` has installed them. All take turns, round by round. A whole run writes its
-table to docs/performance.md.
+and OpenDMARC, where `tools/setup.sh bench` has installed them. All take turns, round by round. Mailport is compiled, as
+in the image (tools/compiled.sh); with `--source` it is not. A whole run writes its table to docs/performance.md.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from contenders import DOMAIN, SESSIONS, Contender, accepts, built, serving
+from contenders import DOMAIN, SESSIONS, Contender, accepts, built, serving, until, use_compiled
 from milters import HELD, NAME, headers_of_held, missing, postfix_with_milters
 from others import Others
 from report import machine
@@ -89,6 +89,16 @@ def measure(running: list[Contender], file: Path, rounds: int, seconds: float) -
     return measured
 
 
+def verify_mailport(folder: Path, contender: Contender, file: Path) -> None:
+    """Look at one message: a check that could not be made costs less than one that passes."""
+    send(contender, file, 1)
+    log = folder / f"{contender.name}.log"
+    until(lambda: '"authentication"' in log.read_text(), "the message is in the log")
+    for result in ("iprev=pass", "spf=pass", "dkim=pass", "dmarc=pass"):
+        if result not in log.read_text():
+            raise SystemExit(f"Mailport does not say {result}: {log.read_text()}")
+
+
 def verify_milters(folder: Path, contender: Contender, file: Path) -> None:
     """Look at one message: what is measured has to be what it is said to be."""
     send(contender, file, 1, HELD)
@@ -126,13 +136,17 @@ def table(measured: dict[str, dict[str, list[tuple[float, float]]]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one short round each")
+    parser.add_argument("--source", action="store_true", help="the source, and not what the image has, compiled")
     options = parser.parse_args()
     rounds, seconds = (1, 1.0) if options.quick else (5, 2.0)
+    if not options.source:
+        use_compiled()
     zone = {**ZONE, "s._domainkey.sender.example": [("TXT", signing.rsa_record(signing.rsa_key()))]}
     with tempfile.TemporaryDirectory(prefix="mailport-bench-", dir=os.environ.get("TMPDIR", "/var/tmp")) as made:
         folder = Path(made)
         folder.chmod(0o755)
         where = machine(folder, " ".join(["python -m tests.bench.run_checks", *sys.argv[1:]]), rounds)
+        where += f"\n  Mailport is {'not compiled' if options.source else 'compiled by mypyc, as in the image'}."
         measured, others = {}, Others()
         with dns_server(zone) as dns, ExitStack() as stack:
             servers = {"dns": {"servers": [{"address": "127.0.0.1", "port": dns.port}]}}
@@ -140,12 +154,13 @@ def main() -> None:
                 stack.enter_context(mailport(folder, name, checks))
                 for name, checks in (("without", None), ("checks: {}", servers))
             ]
+            small = folder / "one.eml"
+            small.write_bytes(message(SIZES["small"]))
+            verify_mailport(folder, running[-1], small)
             if lacking := missing():
                 sys.stderr.write(f"{NAME}: not measured, without {', '.join(lacking)} (tools/setup.sh bench)\n")
             else:
                 running.append(stack.enter_context(postfix_with_milters(folder, zone)))
-                small = folder / "one.eml"
-                small.write_bytes(message(SIZES["small"]))
                 verify_milters(folder, running[-1], small)
             for title, octets in SIZES.items():
                 file = folder / f"{octets}.eml"
@@ -154,7 +169,7 @@ def main() -> None:
                 measured[title] = measure(running, file, rounds, seconds)
     text = f"{where}\n  {others}\n\n{table(measured)}"
     sys.stdout.write(text + "\n")
-    if not options.quick:
+    if not (options.quick or options.source):
         page = PAGE.read_text()
         PAGE.write_text(re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{text}\n{END}", page, flags=re.DOTALL))
 

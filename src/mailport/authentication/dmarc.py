@@ -57,8 +57,8 @@ def check(fields: Fields, spf: SpfResult | None, dkim: Sequence[DkimResult]) -> 
     nothing = DmarcResult(Result.NONE, "", "", Policy.NONE, "", "")
     try:
         domain = author.domain(fields)
-    except NoAuthor as fault:
-        return nothing._replace(result=Result.PERMERROR, why=str(fault))
+    except NoAuthor as missing:
+        return nothing._replace(result=Result.PERMERROR, why=str(missing))
     except FromFault as fault:
         return nothing._replace(result=Result.PERMERROR, policy=Policy.QUARANTINE, why=str(fault))
     about = nothing._replace(domain=domain)

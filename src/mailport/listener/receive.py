@@ -105,9 +105,9 @@ class Incoming:
             self.fail(replies.TOO_LARGE, _LARGER_THAN_SCRATCH)
         except OSError as error:
             self.fail(replies.NO_SPACE if error.errno in _FULL else replies.INTERNAL, f"scratch: {error}")
-        except Exception as error:  # noqa: BLE001 - a fault of ours is a 451 at the end, not in the middle
+        except Exception as fault:  # noqa: BLE001 - a fault of ours is a 451 at the end, not in the middle
             _log.exception("internal error")
-            self.fail(replies.INTERNAL, str(error))
+            self.fail(replies.INTERNAL, str(fault))
 
     def _drop(self, octets: int) -> None:
         """Count what is dropped. Without a size limit there is no bound: cut off, the client would come again."""
