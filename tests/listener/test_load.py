@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -74,6 +75,11 @@ def nothing(_: Gateway) -> None:
     """Change nothing."""
 
 
+def fifo(gateway: Gateway) -> None:
+    gateway.file.unlink()
+    os.mkfifo(gateway.file)
+
+
 @pytest.mark.parametrize(
     ("change", "differs"),
     table(
@@ -92,6 +98,7 @@ def nothing(_: Gateway) -> None:
             "users that do not load": (lambda gateway: gateway.secret("users", "htpasswd", b"anna"), True),
             "a key that does not load": (lambda gateway: gateway.secret("tls", "tls.key", b""), True),
             "a document that does not load": (lambda gateway: gateway.file.write_text("{"), True),
+            "a FIFO that nobody writes to, in the document's place": (fifo, True),
         }
     ),
 )

@@ -41,12 +41,12 @@ class Incoming:
 
     __slots__ = (
         "_config",
-        "_dropped",
         "_look_ahead",
         "_looked_at",
         "_newlines",
         "content",
         "detail",
+        "dropped",
         "failure",
         "size",
     )
@@ -57,7 +57,7 @@ class Incoming:
         self._look_ahead = look_ahead
         self._looked_at = _WORTH_A_LOOK // 2  # octets that there were the last time
         self._newlines = Newlines()
-        self._dropped = 0
+        self.dropped = 0  # octets that were read and not held, of a message that is larger than it may be
         self.content = content
         self.size = 0  # octets as RFC 1870 §5 counts them, those that were dropped too
         self.failure: Reply | None = None
@@ -67,8 +67,11 @@ class Incoming:
         """Take content as it came off the frame. Raises DropLimit, and nothing else."""
         if self.failure is not None:
             self.size += len(data)
-            if self.failure is replies.NO_SPACE and self.size > self.content.most:
-                self.failure, self.detail = replies.TOO_LARGE, _LARGER_THAN_SCRATCH
+            if self.failure is replies.NO_SPACE:
+                if 0 < self._config.size_limit < self.size:
+                    self.failure, self.detail = replies.TOO_LARGE, ""
+                elif self.size > self.content.most:
+                    self.failure, self.detail = replies.TOO_LARGE, _LARGER_THAN_SCRATCH
             self._drop(len(data))
             return
         await self._hold(self._newlines.feed(data))
@@ -111,8 +114,8 @@ class Incoming:
 
     def _drop(self, octets: int) -> None:
         """Count what is dropped. Without a size limit there is no bound: cut off, the client would come again."""
-        self._dropped += octets
-        if self._config.size_limit and self._dropped > self._config.drop_limit:
+        self.dropped += octets
+        if self._config.size_limit and self.dropped > self._config.drop_limit:
             raise DropLimit
 
 
@@ -172,16 +175,24 @@ class Reader:
 
     async def _wait(self, most: int) -> bytes:
         """Wait for octets for dataTimeoutSeconds. Without that, for as long as minDataRate lets the message take."""
-        settings = self._limits
-        if settings.data_timeout_seconds or not settings.min_data_rate:
-            self._wire.set_deadline(settings.data_timeout_seconds)
-            return await self._wire.read(most)
-        left = limits.seconds_for(self._octets, settings.min_data_rate) - self._seconds
-        self._wire.set_deadline(max(left, _MOMENT))
+        configured = self._limits.data_timeout_seconds
+        self._wire.set_deadline(self.patience(configured))
         try:
             return await self._wire.read(most)
         except TimedOut as error:
+            if configured or not self._limits.min_data_rate:
+                raise
             raise TooSlow from error
+
+    def patience(self, configured: float) -> float:
+        """Return for how many seconds the client's next octets are waited for; 0 is without end.
+
+        That is what is configured. Where that is 0, it is as long as minDataRate lets the message take.
+        """
+        if configured or not self._limits.min_data_rate:
+            return configured
+        left = limits.seconds_for(self._octets, self._limits.min_data_rate) - self._seconds
+        return max(left, 0) + _MOMENT
 
     def _judge(self) -> None:
         if limits.too_slow(self._octets, self._seconds, self._limits.min_data_rate):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from mailport.contract.names import DATA_KEY, OBJECT_NAME
+from mailport.listener.files import open_without_waiting
 
 Kind = Literal["Secret", "ConfigMap"]
 Values = Mapping[str, bytes]
@@ -106,7 +107,7 @@ def _read_all(folder: Path, keys: tuple[str, ...]) -> dict[str, bytes]:
 
 def _read(path: Path) -> bytes | None:
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        with open(path, "rb", opener=open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise Unreadable(f"{path}: not a file")
             value = file.read(MAX_VALUE_BYTES + 1)
@@ -117,8 +118,3 @@ def _read(path: Path) -> bytes | None:
     if len(value) > MAX_VALUE_BYTES:
         raise Unreadable(f"{path}: over {MAX_VALUE_BYTES} octets")
     return value
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Open without waiting, also where the path is a FIFO that nobody writes."""
-    return os.open(path, flags | os.O_NONBLOCK)

@@ -95,6 +95,7 @@ class Session(SMTP):
         self._options = server.options(listener)
         self._behind_refused_mail = False
         self._chunk_failed = False
+        self._dropped = 0  # octets that were read and not held, since MAIL
         self._errors = Errors()
         self._auth_failures = 0
         self._tls: tuple[str, str] | None = None  # version and cipher, for Received
@@ -145,6 +146,9 @@ class Session(SMTP):
                     self.reply(replies.DRAINING)
                     return
                 seconds = DRAIN_GRACE
+            reader = self._message_reader
+            if reader is not None:
+                seconds = reader.patience(seconds)
             # From our last reply to the end of the next line: octets that trickle in do not move it.
             self.wire.set_deadline(seconds)
             self._waits_for_line = True
@@ -158,10 +162,14 @@ class Session(SMTP):
                 # How long a chunk is that follows such a line is not known: it would be taken for commands.
                 self.reply(replace(refusal, close=True) if verb == b"BDAT" else refusal)
                 continue
+            except TimedOut:
+                if reader is not None:
+                    reader.waited(self.loop.time() - began)
+                raise
             finally:
                 self._waits_for_line = False
-            if self._message_reader is not None:
-                self._message_reader.waited(self.loop.time() - began)
+            if reader is not None:
+                reader.waited(self.loop.time() - began)
             await self._command(line)
 
     async def _command(self, line: bytes) -> None:
@@ -229,8 +237,11 @@ class Session(SMTP):
             return False
         return begins_header(line + self.wire.ahead(SIGNATURE_OCTETS))
 
-    def reply(self, reply: Reply, detail: str = "", *, to_rcpt: bool = False) -> None:
-        """Answer a command. What refuses is counted and logged; what closes ends the session."""
+    def reply(self, reply: Reply, detail: str = "", *, to_rcpt: bool = False) -> Reply:
+        """Answer a command, and return what the client hears: another reply where this is an error too many.
+
+        What refuses is counted and logged; what closes ends the session.
+        """
         if reply.reason:
             if not reply.silent and self._errors.add(
                 reply,
@@ -246,10 +257,12 @@ class Session(SMTP):
             self.wire.write(reply.line)
         if reply.close:
             self._ending = True
+        return reply
 
     def _note(self, reply: Reply, detail: str) -> None:
         transaction = self.transaction
-        self.journal.refused(reply.reason, reply, detail, transaction.envelope if transaction is not None else None)
+        sent = None if reply.silent else reply
+        self.journal.refused(reply.reason, sent, detail, transaction.envelope if transaction is not None else None)
 
     def _begin_check(self, config: Config) -> ClientCheck | None:
         """Return what asks about this client; None where nothing is to be asked."""
@@ -284,6 +297,8 @@ class Session(SMTP):
         self._message_reader = None
         self._chunk_failed = False
         if transaction is not None:
+            if transaction.incoming is not None:
+                self._dropped += transaction.incoming.dropped
             transaction.close()
 
     # Greeting (RFC 5321 §4.1.1.1).
@@ -410,6 +425,7 @@ class Session(SMTP):
 
     async def smtp_MAIL(self, argument: bytes) -> None:  # noqa: N802
         """Begin a transaction."""
+        self._behind_refused_mail = False
         if self.session.host_name is None:
             self.reply(replies.SEND_EHLO_FIRST)
             self._behind_refused_mail = True
@@ -418,6 +434,7 @@ class Session(SMTP):
             self.reply(replies.NESTED_MAIL)
             return
         self._chunk_failed = False
+        self._dropped = 0
         parsed = command.mail(argument, extended=self.session.extended_smtp)
         refusal = parsed if isinstance(parsed, Reply) else self._refusal_of_sender(parsed)
         if refusal is not None:
@@ -432,7 +449,6 @@ class Session(SMTP):
         sender = (parsed.sender.local, parsed.sender.domain_key) if parsed.sender is not None else None
         check = of_client.message(sender, envelope.helo) if of_client is not None else None
         self.transaction = Transaction(config, envelope, self.loop.time, check)
-        self._behind_refused_mail = False
         self.wire.write(replies.SENDER_OK.line)
 
     def _envelope(self, given: command.MailCommand, helo: str, config: Config) -> Envelope:
@@ -536,7 +552,8 @@ class Session(SMTP):
         if octets is None:
             refusal = replace(refusal, close=True)
         elif not refusal.close:
-            await self._new_reader().drop(octets, self.server.config.drop_limit)
+            await self._new_reader().drop(octets, self.server.config.drop_limit - self._dropped)
+            self._dropped += octets
         self.reply(refusal)
 
     def _fail_chunks(self) -> None:
@@ -564,7 +581,7 @@ class Session(SMTP):
         if reply.positive:
             self.wire.write(reply.line)  # before all else: from here on nothing may turn a delivered message into a 451
         else:
-            self.reply(reply, detail)
+            reply = self.reply(reply, detail)
         self._end_transaction()
         try:
             self.journal.message(transaction, reply, seconds)

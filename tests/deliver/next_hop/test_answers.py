@@ -26,7 +26,7 @@ def read(octets: bytes, cut: int = 0) -> list[Answer]:
             "one line": (b"250 2.1.0 Ok\r\n", 250, "2.1.0", "Ok"),
             "a code alone": (b"250\r\n", 250, "", ""),
             "no enhanced code": (b"550 no such user\r\n", 550, "", "no such user"),
-            "an enhanced code of another class is none": (b"550 4.1.1 no\r\n", 550, "", "4.1.1 no"),
+            "an enhanced code of another class takes the reply's": (b"550 4.1.1 no\r\n", 550, "5.1.1", "no"),
             "several lines": (b"550-5.1.1 no\r\n550 5.1.1 such user\r\n", 550, "5.1.1", "no such user"),
             "LF alone": (b"250 Ok\n", 250, "", "Ok"),
             "what is not printable": (b"550 n\xf6\x1b[m\r\n", 550, "", "n [m"),

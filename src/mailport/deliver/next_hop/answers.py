@@ -27,15 +27,21 @@ class Answer:
 
     @property
     def enhanced(self) -> str:
-        """Its enhanced code (RFC 3463), of the same class; else empty."""
-        match = _ENHANCED.match(self.lines[0])
-        return match[1] if match and match[1][0] == str(self.code)[0] else ""
+        """Its enhanced code (RFC 3463), in the class of the reply; else empty."""
+        stated = self._stated
+        return f"{self.code // 100}{stated[1:]}" if stated else ""
 
     @property
     def text(self) -> str:
         """What it says, in one line without codes."""
-        codes = self.enhanced
-        return " ".join(line.removeprefix(codes).strip() for line in self.lines).strip()
+        stated = self._stated
+        return " ".join(line.removeprefix(stated).strip() for line in self.lines).strip()
+
+    @property
+    def _stated(self) -> str:
+        """The enhanced code as it is stated, of whichever class; else empty."""
+        match = _ENHANCED.match(self.lines[0])
+        return match[1] if match else ""
 
     def __str__(self) -> str:
         return " ".join((str(self.code), *self.lines)).strip()
