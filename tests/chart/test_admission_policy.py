@@ -596,6 +596,12 @@ def test_nobody_else_is_concerned(mail):
                 ["192.0.2.1"],
                 "externalIPs would take",
             ),
+            "a Service at a load balancer's address of its choice": (
+                "Service",
+                "spec.loadBalancerIP",
+                "192.0.2.1",
+                "loadBalancerIP would take",
+            ),
             "a budget that keeps others' pods on their nodes": (
                 "PodDisruptionBudget",
                 "spec.selector",
