@@ -8,19 +8,8 @@ from hypothesis import strategies as st
 
 from mailport.address.mail_address import Address
 from mailport.policy import replies
-from mailport.policy.command import (
-    BAD_PARAMETER,
-    BAD_RECIPIENT,
-    BAD_SENDER,
-    UNKNOWN_PARAMETER,
-    MailCommand,
-    RcptCommand,
-    bdat,
-    hello,
-    mail,
-    rcpt,
-)
-from mailport.policy.replies import Reply
+from mailport.policy.command import MailCommand, RcptCommand, bdat, hello, mail, rcpt
+from mailport.policy.replies import BAD_PARAMETER, BAD_RECIPIENT, BAD_SENDER, UNKNOWN_PARAMETER, Reply
 from tests.tables import table
 
 ANNA = Address("anna", "example.org")

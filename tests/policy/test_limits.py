@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mailport.contract.model import BareNewlines
-from mailport.policy import command, replies
+from mailport.policy import replies
 from mailport.policy.limits import (
     GRACE_SECONDS,
     connection,
@@ -55,7 +55,7 @@ def test_connections(total: int, of_client: int, max_total: int, max_per_client:
             "one behind a good one": (replies.NO_SUCH_RECIPIENT, {"to_rcpt": True, "recipients": 1}, False),
             "relaying behind a good one": (replies.RELAY_DENIED, {"to_rcpt": True, "recipients": 1}, False),
             "a malformed one behind a good one": (
-                command.BAD_RECIPIENT,
+                replies.BAD_RECIPIENT,
                 {"to_rcpt": True, "recipients": 1},
                 True,
             ),

@@ -16,11 +16,6 @@ from mailport.address.mail_address import Address
 from mailport.policy import replies
 from mailport.policy.replies import Reply
 
-BAD_SENDER = Reply(501, "5.1.7", "syntax: MAIL FROM:<address>", "syntax")
-BAD_RECIPIENT = Reply(501, "5.1.3", "syntax: RCPT TO:<address>", "syntax")
-BAD_PARAMETER = Reply(501, "5.5.4", "syntax error in a parameter", "syntax")
-UNKNOWN_PARAMETER = Reply(555, "5.5.4", "parameter not recognized", "syntax")
-
 _HOP = r'@(?:\[[^][\s<>"]*\]|[^][\s<>"@:,]+)'
 _SOURCE_ROUTE = f"{_HOP}(?:,{_HOP})*:"
 _MAILBOX = r'(?:[^\s<>"]++|"(?:[^"\\]|\\.)*+")'  # finds where it ends; mail_address.py looks at what it holds
@@ -86,11 +81,11 @@ def mail(argument: bytes, *, extended: bool = True) -> MailCommand | Reply:
         path, parameters = _split(_MAIL, argument)
         sender = Address.parse(path) if path else None
     except ValueError:
-        return BAD_SENDER
+        return replies.BAD_SENDER
     if not parameters:
         return MailCommand(sender)
     if not extended:
-        return UNKNOWN_PARAMETER
+        return replies.UNKNOWN_PARAMETER
     values = _values(_SPACES.split(parameters), _OF_MAIL)
     if isinstance(values, Reply):
         return values
@@ -109,11 +104,11 @@ def rcpt(argument: bytes, *, extended: bool = True) -> RcptCommand | Reply:
         path, parameters = _split(_RCPT, argument)
         recipient = None if path.lower() == "postmaster" else Address.parse(path)
     except ValueError:
-        return BAD_RECIPIENT
+        return replies.BAD_RECIPIENT
     if not parameters:
         return RcptCommand(recipient)
     if not extended:
-        return UNKNOWN_PARAMETER
+        return replies.UNKNOWN_PARAMETER
     values = _values(_SPACES.split(parameters), _OF_RCPT)
     return values if isinstance(values, Reply) else RcptCommand(recipient)
 
@@ -139,12 +134,12 @@ def _values(words: list[str], known: Mapping[str, re.Pattern[str]]) -> dict[str,
     for word in words:
         match = _PARAMETER.fullmatch(word)
         if match is None:
-            return BAD_PARAMETER
+            return replies.BAD_PARAMETER
         keyword, value = match[1].upper(), match[2] or ""
         form = known.get(keyword)
         if form is None:
-            return UNKNOWN_PARAMETER
+            return replies.UNKNOWN_PARAMETER
         if keyword in values or not form.fullmatch(value):
-            return BAD_PARAMETER
+            return replies.BAD_PARAMETER
         values[keyword] = value
     return values

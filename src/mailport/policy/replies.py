@@ -1,7 +1,8 @@
-"""PURE. Every reply a client can see, by the name of what happened.
+"""PURE. The replies a client can see, by the name of what happened.
 
 The text is public and generic (RFC 5321 §4.2); the exact reason goes to the log line and to the metric's label.
-The table is the contract's: docs/replies.md.
+The table is the contract's: docs/replies.md. A destination's own refusals are made in deliver/, the one that names
+recipients in outcome.py.
 """
 
 from __future__ import annotations
@@ -77,6 +78,10 @@ NO_ARGUMENT = Reply(501, "5.5.4", "no argument is allowed here", "syntax")
 NEEDS_ARGUMENT = Reply(501, "5.5.4", "an argument is needed", "syntax")
 BAD_HOSTNAME = Reply(501, "5.5.4", "a control character in the host name", "syntax")
 NEEDS_HOSTNAME = Reply(501, "5.5.4", "a host name is needed", "syntax")
+BAD_SENDER = Reply(501, "5.1.7", "syntax: MAIL FROM:<address>", "syntax")
+BAD_RECIPIENT = Reply(501, "5.1.3", "syntax: RCPT TO:<address>", "syntax")
+BAD_PARAMETER = Reply(501, "5.5.4", "syntax error in a parameter", "syntax")
+UNKNOWN_PARAMETER = Reply(555, "5.5.4", "parameter not recognized", "syntax")
 
 # TLS (RFC 3207).
 READY_FOR_TLS = Reply(220, "2.0.0", "ready to start TLS")

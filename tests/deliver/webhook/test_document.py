@@ -17,7 +17,6 @@ from mailport.address.mail_address import Address
 from mailport.authentication.result import Disposition
 from mailport.deliver.webhook import bodies, document
 from mailport.deliver.webhook.document import Document
-from mailport.deliver.webhook.verdict import Verdict
 from mailport.message import header
 from mailport.message.content import Space
 from mailport.message.message import Message
@@ -45,9 +44,9 @@ def closed(schema: Any) -> Any:
 VALIDATOR = Draft202012Validator(closed(SCHEMA))
 
 
-def document_of(message: bytes, envelope: Any = ENVELOPE, verdict: Verdict | None = None) -> dict[str, Any]:
+def document_of(message: bytes, envelope: Any = ENVELOPE) -> dict[str, Any]:
     source = Octets(message)
-    begin = document.begin(envelope, RECIPIENTS, len(message), verdict or Verdict("deliver", None))
+    begin = document.begin(envelope, RECIPIENTS, len(message), Disposition.DELIVER, None)
     whole = b"".join(Document(begin, reading.read(source, source.size), source).pieces())
     found = json.loads(whole.decode())
     VALIDATOR.validate(found)

@@ -12,7 +12,6 @@ from mailport.address.mail_address import Address
 from mailport.deliver.webhook import document
 from mailport.deliver.webhook.document import Document
 from mailport.deliver.webhook.signature import Signing
-from mailport.deliver.webhook.verdict import verdict
 from mailport.message.message import Message
 from mailport.message.pieces import in_threads
 from mailport.mime import reading
@@ -46,7 +45,7 @@ def as_document(message: Message, recipients: Sequence[Address], signing: Signin
     A message that cannot be read, by a fault of ours, is in the document whole: no sender can mend that.
     """
     source = message.reader(final=True)
-    begin = document.begin(message.envelope, recipients, message.size, verdict(message))
+    begin = document.begin(message.envelope, recipients, message.size, message.disposition, message.authentication)
     try:
         made = Document(begin, reading.read(source, source.head), source)
     except OSError:

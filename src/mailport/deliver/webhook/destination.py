@@ -18,7 +18,6 @@ from mailport.deliver.trials import Trials
 from mailport.deliver.webhook import answers, bodies, envelope_fields, signature
 from mailport.deliver.webhook.credentials import Credentials
 from mailport.deliver.webhook.signature import Keys
-from mailport.deliver.webhook.verdict import verdict
 from mailport.message.envelope import Envelope
 from mailport.message.message import Message
 from mailport.outward.connection import ConnectionLost
@@ -111,7 +110,7 @@ class Webhook:
             fields = [("Content-Type", "application/json")]
             body = await bodies.threads.run_if_awaited(lambda: bodies.as_document(message, recipients, signing))
         else:
-            fields = [*envelope_fields.raw(message.envelope, recipients, verdict(message).disposition)]
+            fields = [*envelope_fields.raw(message.envelope, recipients, message.disposition)]
             if self._format is WebhookFormat.CLOUD_EVENTS:
                 fields += envelope_fields.cloud_event(message.envelope, message_id)
             body = await bodies.as_it_is(message, signing)

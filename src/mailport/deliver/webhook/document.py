@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from mailport.address.mail_address import Address
-from mailport.deliver.webhook.verdict import Verdict
+from mailport.authentication import results_json
+from mailport.authentication.result import Disposition
+from mailport.authentication.results_field import Authentication
 from mailport.message.envelope import Envelope
 from mailport.mime import reading
 from mailport.mime.fields import Fields, Mailbox
@@ -84,17 +86,26 @@ class Document:
         yield b'"}'
 
 
-def begin(envelope: Envelope, recipients: Sequence[Address], size: int, verdict: Verdict) -> dict[str, Any]:
-    """Return what is known of a message beside its content; `size` is octets, as they came in."""
+def begin(
+    envelope: Envelope,
+    recipients: Sequence[Address],
+    size: int,
+    disposition: Disposition,
+    authentication: Authentication | None,
+) -> dict[str, Any]:
+    """Return what is known of a message beside its content; `size` is octets, as they came in.
+
+    `authentication` is what was found about who sent it; None where nothing was asked.
+    """
     known: dict[str, Any] = {
         "version": VERSION,
         "id": envelope.id,
         "time": envelope.time.isoformat(),
         "size": size,
-        "disposition": verdict.disposition,
+        "disposition": disposition,
     }
-    if verdict.authentication is not None:
-        known["authentication"] = verdict.authentication
+    if authentication is not None:
+        known["authentication"] = results_json.described(authentication)
     known["envelope"] = {
         "sender": str(envelope.sender or ""),
         "recipients": [str(one) for one in recipients],
