@@ -21,8 +21,11 @@ def managers(there: Manifest, paths: list[str]) -> list[str]:
     """Name the other field managers that have these fields; where none has, whoever wrote last beside us.
 
     Another operator is none: it has our own name. Its mark is the annotation mailport.dev/operator of the Deployment.
+    Who writes a status sets nothing of ours; who scales does, by the subresource `scale`.
     """
-    others = [entry for entry in entries(there) if entry.get("manager") != OPERATOR and not entry.get("subresource")]
+    others = [
+        entry for entry in entries(there) if entry.get("manager") != OPERATOR and entry.get("subresource") != "status"
+    ]
     owning = [entry for entry in others if any(_owns(entry.get("fieldsV1") or {}, path) for path in paths)]
     if not owning and not paths:
         owning = sorted(others, key=lambda entry: entry.get("time", ""))[-1:]
