@@ -52,10 +52,27 @@ FOUND = {
     "one that its ReplicaSet makes again": ([replica_set(replicas=1, smtp=25)], MX, {25}),
     "by number one would be lost that the name reaches": ([*OLD, pod("mx-1-b", mx=2525)], MX, set()),
     "two that change their names with each other": (
-        [replica_set(), pod(a=25, b=26)],
-        [{"name": "b", "port": 25}, {"name": "a", "port": 26}],
-        set(),
+        [replica_set(), pod(a=25, b=587)],
+        [{"name": "b", "port": 25}, {"name": "a", "port": 587}],
+        {25, 587},
     ),
+    "one that gets the name of another": (
+        [replica_set(), pod(a=25, b=587)],
+        [{"name": "b", "port": 25}, {"name": "c", "port": 587}],
+        {25, 587},
+    ),
+    "one that gets another number, and its number another name": (
+        [replica_set(), pod(a=25)],
+        [{"name": "a", "port": 2525}, {"name": "b", "port": 25}],
+        {25},
+    ),
+    "where a pod has neither": ([*OLD, pod("mx-1-b", other=465)], MX, {25}),
+    "where the name would lead some to another listener": (
+        [replica_set(), pod(a=25, b=587), pod("mx-1-b", b=587)],
+        [{"name": "b", "port": 25}],
+        {25},
+    ),
+    "where the number was the admin port's": (OLD, [{"name": "smtp", "port": 25}, {"name": "b", "port": 8080}], set()),
     "one of two": ([replica_set(), pod(a=25, b=26)], [{"name": "a", "port": 25}, {"name": "c", "port": 26}], {26}),
 }
 
@@ -63,7 +80,9 @@ FOUND = {
 @pytest.mark.parametrize("others, listeners, by_number", table(FOUND))
 def test_the_service_leads_to_old_pods_too(others, listeners, by_number):
     """By name where pods have the port under another number, by number where they have it under another name."""
-    assert admit(seen(HERE, *others, listeners=listeners), OPTIONS).inputs.numeric_target_ports == by_number
+    given = admit(seen(HERE, *others, listeners=listeners, pod={"adminPort": 9090}), OPTIONS).inputs
+
+    assert given.numeric_target_ports == by_number
 
 
 @pytest.mark.parametrize(

@@ -6,24 +6,30 @@ The Service is written before the Deployment, and old pods serve until new ones 
 from __future__ import annotations
 
 from mailport.contract.model import Spec
-from mailport.operator.children.pod import CONTAINER
+from mailport.operator.children.pod import ADMIN, CONTAINER
 from mailport.operator.kinds import NETWORK_POLICY, SERVICE
 from mailport.operator.metadata import Manifest
 from mailport.operator.watch.observe import Seen
 
 
 def numeric_target_ports(spec: Spec, seen: Seen) -> frozenset[int]:
-    """Return the ports of listeners that pods have under another name, and none has under theirs on another port.
-
-    By name both are reached where the number changes, and by number where the name does.
-    """
-    pods = [_ports(pod) for pod in seen.served_by]
+    """Return the ports of listeners to which the Service leads by number, while pods have them under another name."""
+    pods = [_listeners(pod) for pod in seen.served_by]
     return frozenset(
-        listener.port
-        for listener in spec.listeners
-        if any(listener.port in ports.values() and listener.name not in ports for ports in pods)
-        and not any(ports.get(listener.name, listener.port) != listener.port for ports in pods)
+        listener.port for listener in spec.listeners if _is_led_to_by_number(listener.name, listener.port, pods)
     )
+
+
+def _is_led_to_by_number(name: str, number: int, pods: list[dict[str, int]]) -> bool:
+    """Whether the Service leads to a port by its number, and not by its name.
+
+    The number reaches pods that have the port under another name, the name pods that have the listener on another port.
+    Where there are both, the name is taken, unless a pod that has the number has another listener of that name.
+    """
+    renamed = [ports for ports in pods if number in ports.values() and ports.get(name) != number]
+    is_of_another = any(name in ports for ports in renamed)
+    moved = [ports for ports in pods if name in ports and number not in ports.values()]
+    return is_of_another or (bool(renamed) and not moved)
 
 
 def numeric_target_ports_now(seen: Seen) -> frozenset[int]:
@@ -43,6 +49,10 @@ def admitted_ports_now(seen: Seen) -> frozenset[int]:
     policy = seen.ours(NETWORK_POLICY, seen.key.name) or {"spec": {}}
     ports = (port.get("port") for rule in policy["spec"].get("ingress") or () for port in rule.get("ports") or ())
     return frozenset(port for port in ports if isinstance(port, int))
+
+
+def _listeners(pod: Manifest) -> dict[str, int]:
+    return {name: number for name, number in _ports(pod).items() if name != ADMIN}
 
 
 def _ports(pod: Manifest) -> dict[str, int]:
