@@ -642,6 +642,52 @@ async def test_five_different_changes_are_no_contest():
         assert (await apply(applier, server, rendered())).status == "True"
 
 
+async def contest(applier, server, made):
+    """Have somebody set the Service's type back until that is left alone."""
+    for _ in range(6):
+        rewrite(server)
+        found = await apply(applier, server, made)
+    assert found.reason == "ChildContested"
+    server.done.clear()
+
+
+async def test_a_change_is_written_whole_while_one_of_its_children_is_contested():
+    """Else pods would have a port to which no Service leads; whether the other is still there will show."""
+    server = ApiServer()
+    applier = await bring(server, rendered())
+    await contest(applier, server, rendered())
+    renamed = rendered(listeners=[{"name": "mx", "port": 25}])
+    changed = await apply(applier, server, renamed)
+
+    assert server.applied() == ["ConfigMap", "Service", "Deployment"]
+    assert (changed.reason, (await apply(applier, server, renamed)).reason) == ("Programmed", "Programmed")
+    await contest(applier, server, renamed)
+
+
+async def test_a_change_that_is_refused_leaves_a_contest_as_it_is():
+    """Nothing of it is written, and what is there is still somebody else's."""
+    server = ApiServer()
+    applier = await bring(server, rendered())
+    await contest(applier, server, rendered())
+    server.refusing["Deployment"] = ApiError(403, "denied")
+    refused = await apply(applier, server, rendered(**CHANGE))
+    taken_back = await apply(applier, server, rendered())
+
+    assert (refused.reason, taken_back.reason, server.done) == ("ApplyFailed", "ChildContested", [])
+
+
+async def test_a_change_that_another_process_has_written_ends_a_contest():
+    server = ApiServer()
+    applier = await bring(server, rendered())
+    await contest(applier, server, rendered())
+    changed = rendered(**CHANGE)
+    for manifest in changed:
+        server.write(manifest)
+    server.done.clear()
+
+    assert ((await apply(applier, server, changed)).reason, server.done) == ("Programmed", [])
+
+
 async def test_another_operator_that_takes_a_gateway_over_is_left_with_it():
     """What it had before us we have taken over; what it then takes back it may keep."""
     server = ApiServer(*rendered())

@@ -25,6 +25,7 @@ from mailport.operator.apply.refused import (
     why,
 )
 from mailport.operator.cluster import JSON_PATCH, Cluster
+from mailport.operator.contest import Contest
 from mailport.operator.kinds import Place
 from mailport.operator.managed_fields import compact
 from mailport.operator.metadata import INSTANCE, Manifest
@@ -177,8 +178,8 @@ class Applier:
             settled=settled,
             written=answer if settled else {},
             has_our_mark=note.has_our_mark or step.place.kind == kinds.DEPLOYMENT,
-            contest=note.contest,
-            contested=note.contested,
+            contest=note.contest if step.is_repair else Contest(),
+            contested=note.contested if step.is_repair else None,
         )
         return None
 

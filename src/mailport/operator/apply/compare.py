@@ -90,6 +90,7 @@ class Comparer:
             note.as_rendered = known, there["metadata"]["resourceVersion"]
             if note.digest != known:  # another process has applied it: what comes to differ, somebody has changed
                 note.digest, note.settled, note.written = known, frozenset(), {}
+                note.contest, note.contested = Contest(), None
             note.has_our_mark |= place.kind == kinds.DEPLOYMENT
             return None
         if step.is_repair:
@@ -106,7 +107,8 @@ class Comparer:
         elif there is not None and (reason := _why_not_ours(step.place, there, seen.uid)) is not None:
             is_watched = seen.child(step.place.kind, step.place.name) is not None
             return reason if is_watched else reason._replace(again_in=_UNSEEN_SECONDS)
-        if note.contested is None or now >= note.contest.until + _CALM_SECONDS:
+        # A change is no matter of the contest: held back, it would be written by half
+        if note.contested is None or not step.is_repair or now >= note.contest.until + _CALM_SECONDS:
             return None
         # What was put back after the pause may come back once more: until that is seen, nothing else is said
         is_put_back = there is not None and not self.foreign(step.manifest, there)
