@@ -20,8 +20,8 @@ class Contest:
     until: float = float("-inf")  # monotonic seconds: not touched before then
     pauses: int = 0
 
-    def repaired(self, state: str, now: float) -> bool:
-        """Note that something is about to be put back; return whether it came back too often for that.
+    def is_too_often(self, state: str, now: float) -> bool:
+        """Whether the same came back too often to be put back now: then a pause begins.
 
         `state` names what it is about: the same again and again is a contest, and different things are none.
         """
@@ -32,11 +32,14 @@ class Contest:
         }
         if not self.repairs:
             self.pauses = 0
-        times = self.repairs.setdefault(state, [])
+        times = self.repairs.get(state, [])
         if len(times) < _TIMES:
-            times.append(now)
             return False
         del times[-1]  # once, when the pause is over
         self.until = now + _PAUSES[min(self.pauses, len(_PAUSES) - 1)]
         self.pauses += 1
         return True
+
+    def repaired(self, state: str, now: float) -> None:
+        """Note that something was put back."""
+        self.repairs.setdefault(state, []).append(now)

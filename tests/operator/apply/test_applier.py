@@ -25,6 +25,7 @@ MX = Key("mail", "mx")
 US = "mailport-system/mailport-operator"
 CHANGE = {"service": {"type": "NodePort"}, "pod": {"adminPort": 9090}}  # of all but the ServiceAccount
 LABELS, GOING = {"mailport.dev/inboundsmtp": "mx"}, {"deletionTimestamp": "2026-11-28T10:00:00Z"}
+NO_RIGHT = 'services "mx" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "services" in API group'
 IMMUTABLE = (Cause("spec.loadBalancerClass", 'Invalid value: "b": may not change once set'),)
 
 
@@ -253,16 +254,13 @@ async def test_what_may_pass_in_a_moment_is_no_fault_of_the_child(status, raised
 async def test_a_right_that_is_missing_is_said_when_it_is_missing_twice():
     """An API server that has just started refuses what is granted: that is no Event for anybody to read."""
     server = ApiServer()
-    refusal = (
-        'services "mx" is forbidden: User "system:serviceaccount:a:b" cannot patch resource "services" in API group'
-    )
-    server.refusing["Service"] = ApiError(403, refusal)
+    server.refusing["Service"] = ApiError(403, NO_RIGHT)
     applier = Applier(server, server.store)
     with pytest.raises(ApiError):
         await apply(applier, server, only(rendered(), "Service"))
     found = await apply(applier, server, only(rendered(), "Service"))
 
-    assert (found.reason, found.message) == ("ApplyFailed", f"Service mx: {refusal}")
+    assert (found.reason, found.message) == ("ApplyFailed", f"Service mx: {NO_RIGHT}")
 
 
 @pytest.mark.parametrize(
@@ -640,6 +638,80 @@ async def test_five_different_changes_are_no_contest():
             {**service, "spec": service["spec"] | {"healthCheckNodePort": port, "type": "NodePort"}}, "x", "Update"
         )
         assert (await apply(applier, server, rendered())).status == "True"
+
+
+async def test_a_repair_that_is_refused_is_no_contest(later):
+    """Nobody has set back what was never put back: the API server's words are said, and it has its time."""
+    server = ApiServer()
+    applier = await bring(server, rendered())
+    rewrite(server)
+    server.refusing["Service"] = ApiError(403, "denied by policy: change freeze")
+    asked, takes = [], server.apply
+
+    async def apply_and_count(manifest, **options):
+        asked.append(manifest["kind"])
+        return await takes(manifest, **options)
+
+    server.apply = apply_and_count
+    found = []
+    for _ in range(10):
+        found += [await apply(applier, server, rendered()) for _ in range(3)]  # pods come and go
+        later(found[-1].again_in)
+
+    assert {(one.reason, one.message) for one in found} == {
+        ("ApplyFailed", "Service mx: denied by policy: change freeze")
+    }
+    assert asked == ["Service"] * 10
+    assert found[-1].again_in == pytest.approx(300, abs=1)
+    server.refusing.clear()
+    assert (await apply(applier, server, rendered())).reason == "Programmed"
+    assert server.applied() == ["Service"]
+
+
+async def test_a_repair_for_which_the_right_is_missing_for_a_while_is_no_contest(later):
+    server = ApiServer()
+    applier = await bring(server, rendered())
+    rewrite(server)
+    server.refusing["Service"] = ApiError(403, NO_RIGHT)
+    with pytest.raises(ApiError):
+        await apply(applier, server, rendered())
+    for _ in range(8):
+        found = await apply(applier, server, rendered())
+        assert (found.reason, found.message) == ("ApplyFailed", f"Service mx: {NO_RIGHT}")
+        later(found.again_in)
+
+
+async def test_a_refusal_is_over_when_nothing_is_to_be_written_any_more():
+    """Who set it back themselves, and changes it anew, is put back at once."""
+    server = ApiServer()
+    applier = await bring(server, rendered())
+    service = server.store.get(kinds.SERVICE, *MX)
+    rewrite(server)
+    server.refusing["Service"] = ApiError(403, "denied")
+    refused = await apply(applier, server, rendered())
+    server.refusing.clear()
+    server._put(service)
+    set_back = await apply(applier, server, rendered())
+    rewrite(server)
+    put_back = await apply(applier, server, rendered())
+
+    assert (refused.reason, set_back.reason, put_back.reason) == ("ApplyFailed", "Programmed", "Programmed")
+    assert server.applied() == ["Service"]
+
+
+async def test_a_former_refusal_says_nothing_of_another_change():
+    """What was refused is another one by now, whose first try found the API server busy."""
+    server = ApiServer()
+    applier = await bring(server, rendered())
+    server.refusing["Service"] = ApiError(403, "denied")
+    await apply(applier, server, rendered(service={"type": "NodePort"}))
+    server.refusing["Service"] = ApiError(503, "starting")
+    changed = rendered(service={"type": "LoadBalancer"})
+    with pytest.raises(ApiError):
+        await apply(applier, server, changed)
+    server.refusing.clear()
+
+    assert (await apply(applier, server, changed)).reason == "Programmed"
 
 
 async def contest(applier, server, made):

@@ -15,6 +15,7 @@ from mailport.operator import kinds
 from mailport.operator.api_error import ApiError
 from mailport.operator.apply import additions, drift, removal
 from mailport.operator.apply.compare import MAX_FIELDS, Comparer, Note, Step
+from mailport.operator.apply.contest import state
 from mailport.operator.apply.leftover import LeftOvers, is_left_over
 from mailport.operator.apply.place import digest, not_programmed, place_of
 from mailport.operator.apply.refused import (
@@ -172,13 +173,16 @@ class Applier:
             return await self._judge(step, error)
         self._store.put(step.place.kind, answer)
         note = self._notes[step.place]
+        contest = note.contest if step.is_repair else Contest()
+        if step.is_repair and step.there is not None:
+            contest.repaired(state(step.there), time.monotonic())
         settled = frozenset(drift.differences(step.manifest, answer))
         self._notes[step.place] = Note(
             digest=digest(step.manifest),
             settled=settled,
             written=answer if settled else {},
             has_our_mark=note.has_our_mark or step.place.kind == kinds.DEPLOYMENT,
-            contest=note.contest if step.is_repair else Contest(),
+            contest=contest,
             contested=note.contested if step.is_repair else None,
         )
         return None
@@ -211,7 +215,7 @@ class Applier:
         note = self._notes[step.place]
         known, uid = digest(step.manifest), None if step.there is None else step.there["metadata"]["uid"]
         if (note.refused_digest, note.refused_uid) != (known, uid):
-            note.failures = 0
+            note.refused, note.failures = None, 0
         note.refused_digest, note.refused_uid = known, uid
         note.failures += 1
         passes = passes_by_itself(error)

@@ -92,10 +92,12 @@ class Comparer:
                 note.digest, note.settled, note.written = known, frozenset(), {}
                 note.contest, note.contested = Contest(), None
             note.has_our_mark |= place.kind == kinds.DEPLOYMENT
+            note.refused, note.failures = None, 0
             return None
-        if step.is_repair:
+        step = self._still_refused(step)
+        if step.is_repair and step.reason is None:
             return replace(step, reason=await self._why_contested(step, note))
-        return self._still_refused(step)
+        return step
 
     async def _why_not(self, step: Step, seen: Seen) -> Reason | None:
         """Say why a child may not be written, whatever is to be written."""
@@ -147,7 +149,7 @@ class Comparer:
         """Say that somebody else sets the same fields back, again and again; None where they are to be repaired."""
         assert step.there is not None  # noqa: S101 - a repair is of something
         now = time.monotonic()
-        if not note.contest.repaired(state(step.there), now):
+        if not note.contest.is_too_often(state(step.there), now):
             return None
         paths = self.foreign(step.manifest, step.there)
         found = await self._cluster.get(*step.place)

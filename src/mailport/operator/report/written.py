@@ -34,9 +34,12 @@ class Written:
         state = _digest(after)
         if now < self._contest.until and state in self._contest.repairs:
             return self._contest.until - now
-        if not self._last or self.says(before) or not self._contest.repaired(state, now):
+        if not self._last or self.says(before):
             return None
-        return self._contest.until - now
+        if self._contest.is_too_often(state, now):
+            return self._contest.until - now
+        self._contest.repaired(state, now)
+        return None
 
 
 def _digest(status: Manifest) -> str:
