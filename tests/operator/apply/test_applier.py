@@ -837,8 +837,8 @@ async def test_kubernetes_gets_the_time_to_collect_what_is_left(later):
 
     assert server.applied() == [manifest["kind"] for manifest in wanted]
     assert [kind for what, kind in server.done if what == "delete"] == [
-        "PodDisruptionBudget",
         "HorizontalPodAutoscaler",
+        "PodDisruptionBudget",
     ]
 
 
@@ -889,6 +889,89 @@ async def test_what_has_no_owner_is_ours_where_we_have_applied_it(manager, opera
     server.write({**service, "metadata": metadata}, manager, operation)
 
     assert (await apply(Applier(server, server.store), server, only(rendered(), "Service"))).reason == reason
+
+
+WITH_ALL = {"autoscaling": {"minReplicas": 2, "maxReplicas": 3}, "networkPolicy": "Managed"}
+OF_SOMEBODY = {"name": "mx", "namespace": "mail", "uid": "theirs", "labels": LABELS}
+NONE_OF_IT, ALL_OF_IT = [], ["HorizontalPodAutoscaler", "NetworkPolicy"]
+
+
+@pytest.mark.parametrize(
+    "hold, removed",
+    table(
+        {
+            "nothing is in the way": (lambda server: None, ALL_OF_IT),
+            "a budget of somebody else": (
+                lambda server: server._put({"kind": "PodDisruptionBudget", "metadata": OF_SOMEBODY, "spec": {}}),
+                ALL_OF_IT,
+            ),
+            "a budget that may not be made": (
+                lambda server: server.refusing.update(PodDisruptionBudget=ApiError(403, "exceeded quota")),
+                ALL_OF_IT,
+            ),
+            "a change that is refused": (
+                lambda server: server.refusing.update(Service=ApiError(403, "denied")),
+                NONE_OF_IT,
+            ),
+            "a configuration that is refused": (
+                lambda server: server.refusing.update(ConfigMap=ApiError(403, "denied")),
+                NONE_OF_IT,
+            ),
+            "a Deployment of somebody else": (
+                lambda server: server._put({"kind": "Deployment", "metadata": OF_SOMEBODY, "spec": {}}),
+                NONE_OF_IT,
+            ),
+        }
+    ),
+)
+async def test_what_is_no_longer_wanted_goes_where_the_rest_is_written(hold, removed):
+    """An autoscaler would scale on, and a policy keep out whom it should not, for an object that is not theirs."""
+    before = only(rendered(**WITH_ALL), *ALL_OF_IT, "ServiceAccount", "ConfigMap", "Service", "Deployment")
+    server = ApiServer()
+    applier = await bring(server, before)
+    hold(server)
+    await apply(applier, server, rendered(disruptionBudget={"maxUnavailable": 1}, **CHANGE))
+
+    assert [kind for what, kind in server.done if what == "delete"] == removed
+
+
+async def test_what_no_dry_run_saw_keeps_what_is_no_longer_wanted():
+    """Pods of before go on, and the policy that is theirs."""
+    server = ApiServer()
+    applier = await bring(server, rendered(networkPolicy="Managed"))
+    server.refusing["Deployment"], server.refuses_dry_runs = ApiError(403, "denied"), False
+    await apply(applier, server, rendered(**CHANGE))
+
+    assert ("delete", "NetworkPolicy") not in server.done
+
+
+async def test_an_autoscaler_goes_before_the_deployment_gets_other_replicas():
+    """Else it would set them back in between."""
+    server = ApiServer()
+    applier = await bring(server, rendered(**WITH_ALL))
+    await apply(applier, server, rendered(replicas=2))
+
+    assert server.done == [
+        ("delete", "HorizontalPodAutoscaler"),
+        ("apply", "Deployment"),
+        ("delete", "NetworkPolicy"),
+    ]
+
+
+async def test_an_autoscaler_that_contests_the_replicas_goes():
+    """One that could not be deleted for a while set them back until the operator left them alone."""
+    server = ApiServer()
+    applier = await bring(server, rendered(**WITH_ALL))
+    server.refusing["HorizontalPodAutoscaler"] = ApiError(403, "denied by policy")
+    for _ in range(7):
+        found = await apply(applier, server, rendered(replicas=1))
+        deployment = server.store.get(kinds.DEPLOYMENT, *MX)
+        server.write({**deployment, "spec": deployment["spec"] | {"replicas": 2}}, "autoscaler", "Update")
+    assert found.message.startswith("HorizontalPodAutoscaler mx, no longer wanted, cannot be deleted")
+    server.refusing.clear()
+    contested = await apply(applier, server, rendered(replicas=1))
+
+    assert (contested.reason, server.done[-1]) == ("ChildContested", ("delete", "HorizontalPodAutoscaler"))
 
 
 async def test_what_may_not_be_deleted_is_said():

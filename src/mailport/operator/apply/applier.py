@@ -27,7 +27,7 @@ from mailport.operator.apply.refused import (
 )
 from mailport.operator.cluster import JSON_PATCH, Cluster
 from mailport.operator.contest import Contest
-from mailport.operator.kinds import Place
+from mailport.operator.kinds import Kind, Place
 from mailport.operator.managed_fields import compact
 from mailport.operator.metadata import INSTANCE, Manifest
 from mailport.operator.ownership import is_ours
@@ -38,6 +38,10 @@ from mailport.process import log
 
 _PROGRAMMED = Reason("Programmed", "Programmed", "all objects are as they should be")
 _PODS_NEED = (kinds.SERVICE_ACCOUNT, kinds.CONFIG_MAP)  # to start, and to run what they should
+
+# What is no longer wanted is deleted when the change is written; an autoscaler before, as it would set replicas back
+_DELETED_BEFORE = (kinds.AUTOSCALER,)
+_DELETED_AFTER = tuple(kind for kind in kinds.CHILDREN if kind not in _DELETED_BEFORE)
 
 _PASSING_SECONDS = (0.5, 2.0, 10.0, 30.0, 60.0)  # before what may pass by itself is tried again
 _REFUSED_SECONDS = (10.0, 30.0, 60.0, 300.0)  # before what the API server refused is tried again unchanged
@@ -74,18 +78,12 @@ class Applier:
         compared = [await self._compare(manifest, seen) for manifest in rendered]
         steps = await self._try([step for step in compared if step is not None])
         reasons: list[Reason] = []
-        refused = False  # a change, which its dry run did not see: nothing more of it is written
-        for step in steps:
-            if refused and step.reason is None and not step.is_repair:
-                continue
-            reason = step.reason or await self._write(step)
-            if reason is not None:
-                reasons.append(reason)
-                refused |= step.reason is None and step.is_change
-                if step.place.kind in _PODS_NEED:
-                    break
-        if not reasons:
-            reasons += await self._remove(rendered, seen)
+        if not any(map(_holds_removal_back, steps)):
+            reasons += await self._remove(rendered, seen, _DELETED_BEFORE)
+        unwritten = await self._write_all(steps)
+        reasons += [step.reason for step in unwritten if step.reason is not None]
+        if not any(map(_holds_removal_back, unwritten)):
+            reasons += await self._remove(rendered, seen, _DELETED_AFTER)
         return Applied(_first(reasons), self._as_it_is_now(seen))
 
     def pending(self, rendered: tuple[Manifest, ...], seen: Seen) -> Applied:
@@ -162,15 +160,30 @@ class Applier:
             return await self._judge(step, error)
         return None
 
-    async def _write(self, step: Step) -> Reason | None:
-        """Bring a child to what was rendered; return why that cannot be."""
+    async def _write_all(self, steps: list[Step]) -> list[Step]:
+        """Bring children to what was rendered; return those that are not, each with its reason."""
+        unwritten = []
+        refused = False  # a change, which its dry run did not see: nothing more of it is written
+        for step in steps:
+            if refused and step.reason is None and not step.is_repair:
+                continue
+            failed = step if step.reason is not None else await self._write(step)
+            if failed is not None:
+                unwritten.append(failed)
+                refused |= failed.is_change and failed.is_refused
+                if failed.place.kind in _PODS_NEED:
+                    break
+        return unwritten
+
+    async def _write(self, step: Step) -> Step | None:
+        """Bring a child to what was rendered; where that cannot be, return the step with the reason."""
         there = step.there
         try:
             if there is not None:
                 there = await self._take_out(step.place, step.manifest, there)
             answer = compact(await self._apply(step, there))
         except ApiError as error:
-            return await self._judge(step, error)
+            return replace(step, reason=await self._judge(step, error), is_refused=True)
         self._store.put(step.place.kind, answer)
         note = self._notes[step.place]
         contest = note.contest if step.is_repair else Contest()
@@ -241,10 +254,12 @@ class Applier:
 
     # --- what is left over, and what is no longer wanted
 
-    async def _remove(self, rendered: tuple[Manifest, ...], seen: Seen) -> list[Reason]:
+    async def _remove(self, rendered: tuple[Manifest, ...], seen: Seen, of: tuple[Kind, ...]) -> list[Reason]:
         """Delete children of ours that are no longer rendered; return why one cannot be. Raises ApiError."""
         reasons = []
         for place, child in removal.unwanted(rendered, self._as_it_is_now(seen)):
+            if place.kind not in of:
+                continue
             reason = await self._left_overs.why_not_yet(place, seen) if is_left_over(child, seen) else None
             reason = reason or await self._delete(place, child)
             if reason is not None:
@@ -282,6 +297,21 @@ class Applier:
 
 def _place(step: Step) -> Place:
     return step.place
+
+
+def _holds_removal_back(step: Step) -> bool:
+    """Whether what is no longer wanted stays, as a step was not written: the pods of before may need it.
+
+    A repair holds nothing back, as what is wanted was written before. An object that is not ours holds nothing back
+    either, unless it is the Deployment or what its pods need.
+    """
+    if step.reason is None:
+        return False
+    return (
+        step.place.kind in _PODS_NEED
+        or (step.is_change and step.is_refused)
+        or (step.place.kind == kinds.DEPLOYMENT and not step.is_repair)
+    )
 
 
 def _as_seen(manifest: Manifest, there: Manifest) -> Manifest:
