@@ -253,6 +253,30 @@ def test_a_field_that_another_controller_wants_otherwise_is_left_to_a_person(gat
     assert [reason for reason, _ in gateways.events()] == ["ChildContested"]
 
 
+def test_who_scales_again_and_again_is_named(gateways):
+    """As KEDA does, by the subresource. What the spec asks for anew is written all the same."""
+    gateways.apply(replicas=1)
+    gateways.until("Programmed", "Programmed")
+
+    def replicas():
+        return gateways.child("Deployment").body["spec"]["replicas"]
+
+    def is_contested():
+        if replicas() == 1:
+            gateways.patch("Deployment", "mx", {"spec": {"replicas": 3}}, subresource="scale")
+        return gateways.condition("Programmed")["reason"] == "ChildContested"
+
+    gateways.cluster.wait_for("it is left alone", is_contested, 60)
+    contested = gateways.condition("Programmed")
+    gateways.apply(replicas=2)
+    gateways.cluster.wait_for("it is as the spec has it", lambda: replicas() == 2)
+
+    assert contested["message"] == (
+        "Deployment mx: these fields are set back repeatedly by the field manager somebody: .spec.replicas. "
+        "Remove them from one of the two"
+    )
+
+
 def test_two_operators_see_each_other(rights, gateways, node, tmp_path):
     """By the mark that each sets on Deployments. One leaves what the other takes, and says so: no pod rolls twice."""
     gateways.apply()
