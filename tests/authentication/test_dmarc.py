@@ -541,6 +541,8 @@ def test_asks_no_more_than_it_needs(found, questions):
         {
             "nothing": ([], ""),
             "SPF, for the domain itself": ([spf("a.example.org")], "spf"),
+            "SPF, for another domain": ([spf("example.net")], ""),
+            "SPF, for a domain above it": ([spf("example.org")], ""),
             "a signature of the domain itself": ([signed("example.net"), signed("a.example.org")], "dkim"),
             "a signature of a domain above it": ([signed("example.org")], ""),
             "a signature that does not verify": ([signed("a.example.org", Result.FAIL)], ""),

@@ -140,3 +140,13 @@ def test_failures_that_take_long_are_not_far_apart():
         breaker.end(began + FORGET + 39, failed=True, began=began)
 
     assert breaker.state(FAILURES * (FORGET + 40)) is not State.CLOSED
+
+
+def test_a_shorter_wish_of_the_receivers_ends_no_longer_pause():
+    breaker = Breaker()
+    for _ in range(FAILURES):
+        breaker.failed(100.0)
+    breaker.open(100.0, 1.0)
+
+    assert breaker.state(104.0) is State.OPEN
+    assert breaker.state(105.0) is State.HALF_OPEN

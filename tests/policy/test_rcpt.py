@@ -37,6 +37,10 @@ def to(local: str, route: RouteFacts = RELAY, **others: bool) -> RcptFacts:
         {
             "a route takes it": (FACTS, None),
             "none does": (NOWHERE, replies.RELAY_DENIED),
+            "none does, and it is one recipient too many": (
+                NOWHERE._replace(accepted=100),
+                replies.TOO_MANY_RECIPIENTS,
+            ),
             "none does in a domain of ours": (NOWHERE._replace(hosted=True), replies.NO_SUCH_RECIPIENT),
             "none does for those who are logged in either": (
                 NOWHERE._replace(authenticated=True),

@@ -171,3 +171,16 @@ def test_a_postmaster_whom_no_route_takes():
 
     for text, index in (("postmaster@closed.example", 0), ("postmaster@mx.example.org", None)):
         assert router.resolve(Address.parse(text), authenticated=False) == (Address.parse(text), index)
+
+
+def test_a_postmaster_whose_route_is_for_users():
+    """Who may not use that route is answered for the address itself."""
+    router = Router(
+        [route("desk", "anna@example.com"), route("users", "root@example.org", clients=Clients.AUTHENTICATED)],
+        hostname=HOSTNAME,
+        postmaster=POSTMASTER,
+    )
+    address = Address.parse("postmaster@example.com")
+
+    assert router.resolve(address, authenticated=False) == (address, None)
+    assert router.resolve(address, authenticated=True) == (POSTMASTER, 1)

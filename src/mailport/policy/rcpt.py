@@ -8,6 +8,8 @@ from mailport.address.mail_address import Address
 from mailport.policy import replies
 from mailport.policy.replies import Reply
 
+_UNSAFE = frozenset("%!@|")  # a control character is none of an Address
+
 
 class RouteFacts(NamedTuple):
     """What a decision needs of the route that matches."""
@@ -35,11 +37,7 @@ def address_is_safe(facts: RcptFacts) -> Reply | None:
     """A mail server behind a gateway may take `user%other@here` for an order to relay to `other`."""
     if facts.authenticated or facts.route is None or not facts.route.relays:
         return None
-    return replies.UNSAFE_ADDRESS if _is_unsafe(facts.recipient.local) else None
-
-
-def _is_unsafe(local: str) -> bool:
-    return any(c in "%!@|" or c < " " or c == "\x7f" for c in local)
+    return None if _UNSAFE.isdisjoint(facts.recipient.local) else replies.UNSAFE_ADDRESS
 
 
 def ascii_without_smtputf8(facts: RcptFacts) -> Reply | None:

@@ -290,6 +290,16 @@ async def test_a_folder_that_cannot_be_looked_through_is_a_fault_of_ours(tmp_pat
         assert usage.octets == PER_FILE
 
 
+def test_a_link_is_counted_and_not_followed(tmp_path: Path):
+    """What it leads to lies elsewhere."""
+    folder, elsewhere = tmp_path / "default", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.write_bytes(os.urandom(MIB))
+    (folder / "link").symlink_to(elsewhere)
+
+    assert octets_below(folder) <= 4 * KIB
+
+
 async def test_a_file_that_goes_while_it_is_counted_is_no_fault(tmp_path: Path):
     """Deliveries rename, and readers delete: here without an end, beside twenty counts."""
     stop = threading.Event()

@@ -122,6 +122,21 @@ def test_what_is_no_json():
         answers.acknowledgement(b"+OK", "MAIL")
 
 
+@pytest.mark.parametrize(
+    "cluster, has",
+    table(
+        {
+            "one server alone is its own": (None, True),
+            "a leader": ({"leader": "n1"}, True),
+            "a leader without a name is none": ({"leader": ""}, False),
+            "no leader": ({}, False),
+        }
+    ),
+)
+def test_whether_a_stream_has_a_leader(cluster: Any, has: bool):
+    assert stream.read({"config": GOOD, "cluster": cluster}).has_leader is has
+
+
 def test_a_seed_is_read():
     """What is signed is verified by a nats-server in test_login.py."""
     key = Key.make("user")

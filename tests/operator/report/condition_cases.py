@@ -210,8 +210,8 @@ CASES = {
         ),
     },
     "Programmed": {
-        "children that are as rendered": (see(), "True Programmed: 5 children are as rendered"),
-        "children that are on their way": (first_visit(), "Unknown Pending: the children are not written yet"),
+        "objects that are as they should be": (see(), "True Programmed: all objects are as they should be"),
+        "objects that are on their way": (first_visit(), "Unknown Pending: not applied yet"),
         "an object of that name that is not ours": (
             see(programmed=Reason("Programmed", "ChildConflict", "Service mx is not ours")),
             "False ChildConflict: Service mx is not ours",
@@ -354,6 +354,13 @@ CASES = {
         "a new pod that does not start yet, and why": (
             see(AS_STARTED, NO_IMAGE, deployment=deployment(1, replicas=2)),
             "False RollingOut: 1 of 1 replicas are up to date: pod mx-2: ImagePullBackOff: no such image",
+        ),
+        "a rollout whose time is over, beside a pod that serves and crashed once": (
+            see(pod("mx-0", trouble="OOMKilled"), NO_IMAGE, deployment=deployment(1, replicas=2, conditions=[STUCK])),
+            (
+                'False RolloutStuck: ReplicaSet "mx-2" has timed out progressing.: '
+                "pod mx-2: ImagePullBackOff: no such image"
+            ),
         ),
         "a new pod that may not be made, and why": (
             see(AS_STARTED, deployment=deployment(1, updatedReplicas=0, conditions=[REFUSED])),
@@ -683,7 +690,7 @@ CASES = {
             see(pod("mx-1", silent=True), pod("mx-2", says=report(OLD)), spec=TLS),
             "False Propagating: 0 of 2 ready pods run this configuration",
         ),
-        "the first visit": (first_visit(), "Unknown Pending: the children are not written yet"),
+        "the first visit": (first_visit(), "Unknown Pending: not applied yet"),
         "references that are there, of which pods say no more": (
             see(pod(silent=True), spec=TLS, before=same_generation("ResolvedRefs", "True", "ResolvedRefs")),
             "True Ready: 1 of 1 replicas are ready; not all of them say whether they serve generation 3",
@@ -711,7 +718,7 @@ CASES = {
         ),
     },
     "Reconciling": {
-        "children are being written": (first_visit(), "True Pending: the children are not written yet"),
+        "children are being written": (first_visit(), "True Pending: not applied yet"),
         "what the API server refused is tried again": (
             see(programmed=Reason("Programmed", "ApplyFailed", "quota")),
             "True ApplyFailed: quota",

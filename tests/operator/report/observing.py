@@ -13,8 +13,8 @@ HASH, OLD = "a" * 64, "0" * 64
 EXPIRY = "2027-02-01T00:00:00Z"
 
 ACCEPTED = Reason("Accepted", "Accepted", "the spec can be served")
-PROGRAMMED = Reason("Programmed", "Programmed", "5 children are as rendered")
-PENDING = Reason("Programmed", "Pending", "the children are not written yet")
+PROGRAMMED = Reason("Programmed", "Programmed", "all objects are as they should be")
+PENDING = Reason("Programmed", "Pending", "not applied yet")
 
 TLS = {"tls": {"certificateRefs": [{"name": "mx-tls"}, {"name": "other-tls"}]}}
 USERS = {"auth": {"htpasswd": {"secretRef": {"name": "mx-users"}}}}
