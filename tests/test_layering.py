@@ -37,6 +37,7 @@ OF_ALL_ROOMS = {
             "mailport.operator.ownership",
             "mailport.operator.proxy",
             "mailport.operator.reason",
+            "mailport.operator.rollout",
         ),
         BELOW_POLICY,
         pure=True,

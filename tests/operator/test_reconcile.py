@@ -22,6 +22,7 @@ from tests.tables import table
 
 MX = Key("mail", "mx")
 OPTIONS = Options(GIVEN, EVERYTHING, US)
+LOOK_AGAIN = set().update  # nobody does
 
 
 class Server(ApiServer):
@@ -85,7 +86,7 @@ def poller():
 @pytest.fixture
 def look(server, poller):
     """Look at the gateway."""
-    reconciler = Reconciler(server, server.store, poller, OPTIONS)
+    reconciler = Reconciler(server, server.store, poller, OPTIONS, LOOK_AGAIN)
     return lambda: reconciler.reconcile(MX)
 
 
@@ -134,7 +135,7 @@ async def test_pods_of_what_is_suspended_are_not_poked(server, monkeypatch):
             raise ApiError(404, "enough")
 
     monkeypatch.setattr("mailport.operator.reconcile.Refresher", Refresher)
-    reconciler = Reconciler(server, server.store, Poller(), OPTIONS)
+    reconciler = Reconciler(server, server.store, Poller(), OPTIONS, LOOK_AGAIN)
     server.give()
     await reconciler.reconcile(MX)
     for spec in ({"management": "Suspended"}, {"management": "Suspended", "replicas": -1}, {"replicas": -1}, {}):
@@ -165,7 +166,7 @@ def refresher(monkeypatch):
 async def test_what_an_operator_said_stands_until_the_next_one_has_asked_the_pods(server, refresher):
     """Else each start would say of all gateways that nothing is known of their pods, with an Event."""
     server.give()
-    of_before, of_now = (Reconciler(server, server.store, Poller(), OPTIONS) for _ in range(2))
+    of_before, of_now = (Reconciler(server, server.store, Poller(), OPTIONS, LOOK_AGAIN) for _ in range(2))
     refresher.all_asked, refresher.report = True, Report("1234", 1)
     for _ in range(2):
         await of_before.reconcile(MX)
@@ -184,14 +185,14 @@ async def test_what_an_operator_said_stands_until_the_next_one_has_asked_the_pod
 async def test_a_change_is_said_whether_the_pods_were_asked_or_not(server, refresher):
     """What was said is of another generation; and what an operator has said itself, it may say anew."""
     server.give()
-    reconciler = Reconciler(server, server.store, Poller(), OPTIONS)
+    reconciler = Reconciler(server, server.store, Poller(), OPTIONS, LOOK_AGAIN)
     for _ in range(2):
         await reconciler.reconcile(MX)
     assert server.condition("Programmed") == "Programmed"
 
     server.give(replicas=3)
     server.done.clear()
-    await Reconciler(server, server.store, Poller(), OPTIONS).reconcile(MX)
+    await Reconciler(server, server.store, Poller(), OPTIONS, LOOK_AGAIN).reconcile(MX)
     assert server.done[-1] == ("apply", "status")
 
 
@@ -249,7 +250,7 @@ def in_turns(server):
     news = replace(GIVEN, listener_image="registry.example.org/mailport:2")
     ours = replace(OPTIONS, allow=replace(EVERYTHING, names=frozenset()))
     others = Options(news, EVERYTHING, "other/mailport-operator")
-    operators = [Reconciler(server, server.store, Poller(), options) for options in (ours, others)]
+    operators = [Reconciler(server, server.store, Poller(), options, LOOK_AGAIN) for options in (ours, others)]
 
     async def look(times):
         server.done.clear()
@@ -324,7 +325,7 @@ async def test_a_status_that_changes_by_itself_is_no_contest(server, refresher):
     """A pod that comes and goes: each of its changes is written, whatever it was before."""
     server.give()
     refresher.all_asked = True
-    ours = Reconciler(server, server.store, Poller(), OPTIONS)
+    ours = Reconciler(server, server.store, Poller(), OPTIONS, LOOK_AGAIN)
     await ours.reconcile(MX)
     server.done.clear()
     for turn in range(40):
@@ -357,7 +358,7 @@ async def test_one_that_goes_meanwhile_is_no_fault(server, look):
 async def test_what_an_author_may_not_ask_for_is_not_rendered(server, poller):
     """By the operator's options, and not the document's."""
     reconciler = Reconciler(
-        server, server.store, poller, replace(OPTIONS, allow=replace(EVERYTHING, names=frozenset()))
+        server, server.store, poller, replace(OPTIONS, allow=replace(EVERYTHING, names=frozenset())), LOOK_AGAIN
     )
     server.give(network={"hostNetwork": True})
     await reconciler.reconcile(MX)

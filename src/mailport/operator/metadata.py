@@ -17,6 +17,10 @@ POKE = "mailport.dev/poke"
 INSTANCE = "mailport.dev/operator"
 """An annotation of Deployments: which installation of the operator applies them."""
 
+REPLACED = "mailport.dev/replaced"
+"""An annotation of Deployments: the operator has replaced the pods by itself, for another image or default, and not for
+a change of the InboundSmtp, which was of this generation then."""
+
 # A Service's name is a DNS label of 63 characters, and so are ours; `-listener` leaves 54 for the gateway's own, and
 # `-c` with a format of four digits 57. GatewayName takes 50.
 

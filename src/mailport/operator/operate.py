@@ -175,7 +175,7 @@ class _Operator:
         """Look at every gateway, and then at those that something happened to, until cancelled."""
         async with Pods() as pods, asyncio.TaskGroup() as workers:
             poller = Poller(pods.ask, in_events(self._cluster), self._enqueue)
-            reconciler = Reconciler(self._cluster, self._store, poller, self._gateway_options())
+            reconciler = Reconciler(self._cluster, self._store, poller, self._gateway_options(), self._enqueue)
             self._working = True
             self._queue.add_all(self._store.keys())
             workers.create_task(poller.run())

@@ -67,6 +67,8 @@ class Reason(NamedTuple):
     """Seconds until it may be otherwise though nothing has happened; None: only when something happens."""
     hopeless: bool = False
     """Whether waiting does not help, also where the reason alone does not say so."""
+    still_to_come: str = ""
+    """What of it waits, where it is True all the same: new pods for which nobody but the operator has asked."""
 
     @property
     def status(self) -> str:

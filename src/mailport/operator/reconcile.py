@@ -5,6 +5,7 @@ Each is a room, entered once in a look. What it hands on is a value that does no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mailport.contract.model import InboundSmtp
@@ -40,8 +41,12 @@ class _Rendered:
 class Reconciler:
     """Looks at one gateway at a time; two for different gateways may run beside each other."""
 
-    def __init__(self, cluster: Cluster, store: Store, poller: Poller, options: Options) -> None:
+    def __init__(
+        self, cluster: Cluster, store: Store, poller: Poller, options: Options, look_again: Callable[[set[Key]], None]
+    ) -> None:
+        """`look_again` has gateways looked at that something has come for which is not in the store."""
         self._store = store
+        self._look_again = look_again
         self._options = options
         self._applier = Applier(cluster, store)
         self._refresher = Refresher(cluster, poller)
@@ -52,13 +57,13 @@ class Reconciler:
 
         Raises ApiError where the whole is to be tried again, and NotOurTurnError.
         """
-        seen = observe(self._store, key)
-        if seen is None:
-            self._applier.forget(key)
-            self._refresher.forget(key)
-            self._reporter.forget(key)
-            return None
         try:
+            seen = observe(self._store, key)
+            if seen is None:
+                self._applier.forget(key)
+                self._refresher.forget(key)
+                self._reporter.forget(key)
+                return None
             return await self._bring(seen)
         except NamespaceGoneError:
             return None
@@ -66,6 +71,8 @@ class Reconciler:
             if error.status == 404:  # of the InboundSmtp itself: deleted a moment ago, and the news is on its way
                 return None
             raise
+        finally:
+            self._look_again(self._applier.looked_at(key))
 
     async def _bring(self, seen: Seen) -> float | None:
         admitted = admit(seen, self._options)

@@ -6,7 +6,7 @@ import pytest
 
 from mailport.operator.report import metrics
 from mailport.operator.report.status import status
-from tests.operator.report.observing import NO_IMAGE, NOW, STUCK, conditions, deployment, pod, see
+from tests.operator.report.observing import NO_IMAGE, NOW, PROGRAMMED, STUCK, conditions, deployment, pod, see
 from tests.tables import table
 
 CLAIM = "claim mail, which one node alone can mount, is also of InboundSmtp other"
@@ -37,6 +37,18 @@ def test_a_rollout_that_is_stuck_is_none_that_is_under_way():
 
     assert found["Ready"]["reason"] == "RolloutStuck"
     assert "Reconciling" not in found
+
+
+def test_new_pods_that_wait_for_a_turn_are_a_change_under_way_and_all_serve():
+    """For another image of the operator's. What the spec says is there, so Ready does not wait for that."""
+    programmed = PROGRAMMED._replace(still_to_come="new pods wait for a turn")
+    found = conditions(see(pod(), programmed=programmed))
+
+    assert (found["Ready"]["status"], found["Programmed"]["status"]) == ("True", "True")
+    assert (found["Reconciling"]["reason"], found["Reconciling"]["message"]) == (
+        "RollingOut",
+        "new pods wait for a turn",
+    )
 
 
 def test_why_a_pod_that_serves_was_started_again_is_not_why_another_does_not_start():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -115,11 +114,7 @@ def _applied_generation(seen: Seen) -> int | None:
     if deployment is None:
         return None
     template = deployment["spec"]["template"]["spec"]
-    content = seen.mounted(template, volumes.CONFIG_VOLUME, configuration.KEY)
-    try:
-        return None if content is None else int(json.loads(content)["metadata"]["generation"])
-    except (ValueError, KeyError, TypeError):  # somebody has changed it
-        return None
+    return configuration.generation(seen.mounted(template, volumes.CONFIG_VOLUME, configuration.KEY))
 
 
 def _of_generation(gateway: InboundSmtp, generation: int | None) -> InboundSmtp:

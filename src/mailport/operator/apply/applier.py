@@ -25,6 +25,7 @@ from mailport.operator.apply.refused import (
     under_another_name,
     why,
 )
+from mailport.operator.apply.turns import AT_ONCE, Turns, as_marked
 from mailport.operator.cluster import JSON_PATCH, Cluster
 from mailport.operator.contest import Contest
 from mailport.operator.kinds import Kind, Place
@@ -37,6 +38,10 @@ from mailport.operator.watch.store import Key, Store
 from mailport.process import log
 
 _PROGRAMMED = Reason("Programmed", "Programmed", "all objects are as they should be")
+_WAITING = (
+    f"new pods wait for a turn: an image or setting of the operator's is new, and {AT_ONCE} gateways roll at a time"
+)
+_WAITS = _PROGRAMMED._replace(message=f"all objects are as they should be; {_WAITING}", still_to_come=_WAITING)
 _PODS_NEED = (kinds.SERVICE_ACCOUNT, kinds.CONFIG_MAP)  # to start, and to run what they should
 
 # What is no longer wanted is deleted when the change is written; an autoscaler before, as it would set replicas back
@@ -66,6 +71,7 @@ class Applier:
     def __init__(self, cluster: Cluster, store: Store) -> None:
         self._cluster = cluster
         self._store = store
+        self._turns = Turns(store)
         self._left_overs = LeftOvers(cluster)
         self._comparer = Comparer(cluster, self._left_overs)
         self._notes = self._comparer.notes
@@ -75,8 +81,10 @@ class Applier:
 
         Raises ApiError where all is to be looked at anew, NamespaceGoneError, and NotOurTurnError.
         """
-        compared = [await self._compare(manifest, seen) for manifest in rendered]
-        steps = await self._try([step for step in compared if step is not None])
+        compared = [await self._compare(as_marked(manifest, seen), seen) for manifest in rendered]
+        wanted = [step for step in compared if step is not None]
+        to_take = [turn for step in wanted if (turn := self._turn(step, seen)) is not None]
+        steps = await self._try(to_take)
         reasons: list[Reason] = []
         if not any(map(_holds_removal_back, steps)):
             reasons += await self._remove(rendered, seen, _DELETED_BEFORE)
@@ -84,7 +92,8 @@ class Applier:
         reasons += [step.reason for step in unwritten if step.reason is not None]
         if not any(map(_holds_removal_back, unwritten)):
             reasons += await self._remove(rendered, seen, _DELETED_AFTER)
-        return Applied(_first(reasons), self._as_it_is_now(seen))
+        first = _first(reasons, _PROGRAMMED if len(to_take) == len(wanted) else _WAITS)
+        return Applied(first, self._as_it_is_now(seen))
 
     def pending(self, rendered: tuple[Manifest, ...], seen: Seen) -> Applied:
         """Name the children that are not as rendered, and their fields: what Suspended holds back. Asks nobody.
@@ -92,7 +101,7 @@ class Applier:
         That another operator has applied them, as before a move, is no difference.
         """
         found = []
-        for manifest in rendered:
+        for manifest in [as_marked(manifest, seen) for manifest in rendered]:
             place = place_of(manifest)
             there = seen.child(place.kind, place.name)
             if there is None or not is_ours(there, seen.uid):
@@ -117,6 +126,10 @@ class Applier:
         mark = (deployment["metadata"].get("annotations") or {}).get(INSTANCE)
         return None if mark in (None, instance) else str(mark)
 
+    def looked_at(self, key: Key) -> set[Key]:
+        """End a look at a gateway; return others, whose new pods wait no longer."""
+        return self._turns.looked_at(key)
+
     def forget(self, key: Key) -> None:
         """Forget what is known of the children of a gateway that is gone; those of its neighbours are being written."""
         self._left_overs.forget(key)
@@ -131,6 +144,12 @@ class Applier:
         except ApiError as error:
             step = Step(place_of(manifest), manifest)
             return replace(step, reason=await self._judge(step, error))
+
+    def _turn(self, step: Step, seen: Seen) -> Step | None:
+        """Return a step that may be taken now; None where new pods wait for those of other gateways."""
+        if step.there is None or step.place.kind != kinds.DEPLOYMENT:
+            return step
+        return self._turns.take(step, seen, self._comparer.foreign(step.manifest, step.there))
 
     # --- writing it
 
@@ -320,9 +339,9 @@ def _as_seen(manifest: Manifest, there: Manifest) -> Manifest:
     return {**manifest, "metadata": {**manifest["metadata"], **identity}}
 
 
-def _first(reasons: list[Reason]) -> Reason:
+def _first(reasons: list[Reason], otherwise: Reason) -> Reason:
     """Return the first reason, with the shortest of the times after which one of them may have passed."""
     if not reasons:
-        return _PROGRAMMED
+        return otherwise
     pauses = [reason.again_in for reason in reasons if reason.again_in is not None]
     return reasons[0]._replace(again_in=min(pauses, default=None))

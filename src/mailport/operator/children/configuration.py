@@ -74,6 +74,14 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def generation(content: str | None) -> int | None:
+    """Return the generation of the InboundSmtp that a configuration was made of; None where it does not say."""
+    try:
+        return None if content is None else int(json.loads(content)["metadata"]["generation"])
+    except (ValueError, KeyError, TypeError):  # somebody has changed it
+        return None
+
+
 def _format_1(gateway: InboundSmtp) -> dict[str, object]:
     return _document(gateway, format_1.carried(_for_listener(_spec(gateway))))
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from mailport.contract.model import ServiceType
 from mailport.contract.references import references
+from mailport.operator import rollout
 from mailport.operator.metadata import Manifest
 from mailport.operator.pods.observed import ObservedPod
 from mailport.operator.reason import FALSE, PENDING, SUSPENDED, TABLE, TRUE, UNKNOWN, Reason
@@ -279,30 +280,15 @@ def _under_way(seen: Observed, config_live: Reason) -> tuple[str, str] | None:
         return None
     if seen.programmed.reason in {PENDING, "ApplyFailed"}:
         return seen.programmed.reason, seen.programmed.message
-    if unfinished := _unfinished_rollout(seen):
+    if unfinished := _left_of_rollout(seen) or seen.programmed.still_to_come:
         return "RollingOut", unfinished
     if config_live.reason in {"Propagating", "RollingOut"}:
         return config_live.reason, config_live.message
     return None
 
 
-def _unfinished_rollout(seen: Observed) -> str:
-    """Say what is left of it, as `kubectl rollout status` judges."""
-    if seen.deployment is None:
-        return "there is no Deployment yet"
-    wanted = seen.wanted
-    replicas, updated, available = (
-        seen.of_deployment(field) for field in ("replicas", "updatedReplicas", "availableReplicas")
-    )
-    if not seen.is_seen_by_its_controller:
-        return "the Deployment has changed, and its controller has not looked yet"
-    if updated < wanted:
-        return f"{updated} of {wanted} replicas are up to date"
-    if replicas > updated:
-        return f"{replicas - updated} replicas of before are still to go"
-    if available < updated:
-        return f"{available} of {updated} replicas are available"
-    return ""
+def _left_of_rollout(seen: Observed) -> str:
+    return "there is no Deployment yet" if seen.deployment is None else rollout.unfinished(seen.deployment)
 
 
 # --- conditions

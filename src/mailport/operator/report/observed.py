@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mailport.contract.model import InboundSmtp, ServiceType
+from mailport.operator import rollout
 from mailport.operator.children.volumes import is_mail_lost_with
 from mailport.operator.metadata import Manifest
 from mailport.operator.pods.observed import ObservedPod
@@ -90,21 +91,14 @@ class Observed:
 
     def of_deployment(self, field: str) -> int:
         """Return a number of the Deployment's status, which leaves out those that are 0."""
-        count: int = ((self.deployment or {}).get("status") or {}).get(field) or 0
-        return count
-
-    @property
-    def is_seen_by_its_controller(self) -> bool:
-        """Whether the Deployment's status is of what is written in it now."""
-        generation: int = (self.deployment or {"metadata": {}})["metadata"].get("generation", 0)
-        return self.of_deployment("observedGeneration") >= generation
+        return 0 if self.deployment is None else rollout.count(self.deployment, field)
 
     @property
     def is_stuck(self) -> bool:
         """Whether a rollout has not come further for longer than it may take; not the one before the last change."""
-        if self.deployment is not None and not self.is_seen_by_its_controller:
+        if self.deployment is None or not rollout.is_seen_by_its_controller(self.deployment):
             return False
-        conditions = ((self.deployment or {}).get("status") or {}).get("conditions") or ()
+        conditions = (self.deployment.get("status") or {}).get("conditions") or ()
         return any(
             (one["type"], one["status"], one.get("reason")) == ("Progressing", "False", "ProgressDeadlineExceeded")
             for one in conditions
