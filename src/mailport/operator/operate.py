@@ -95,7 +95,7 @@ class _Operator:
 
     def __init__(self, options: OperateOptions) -> None:
         self._options = options
-        self._store = Store()
+        self._store = Store(self._instance())
         self._queue = Queue(_WORKERS_OF_A_NAMESPACE)
         self._election: Election | None = None
         self._election_cluster = Cluster()  # with no other user: a renewal waits for no connection
@@ -239,7 +239,10 @@ class _Operator:
         return await web.start(admin.pages(health.why_not_alive, health.why_not_ready), *self._options.admin)
 
     def _gateway_options(self) -> Options:
-        return replace(self._options.gateways, instance=f"{self._lease_namespace()}/{OPERATOR}")
+        return replace(self._options.gateways, instance=self._instance())
+
+    def _instance(self) -> str:
+        return f"{self._lease_namespace()}/{OPERATOR}"
 
     def _lease_namespace(self) -> str:
         if self._options.lease_namespace is not None:

@@ -26,7 +26,6 @@ from mailport.operator.watch.store import Key, Store
 
 _NOT_YET = Reason("Programmed", PENDING, "not applied yet")
 _NOT_ACCEPTED = Reason("Programmed", PENDING, "nothing is applied until the spec is accepted")
-_OTHER_OPERATOR_SECONDS = 600.0  # until it is seen whether another operator has let go
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +79,11 @@ class Reconciler:
         if not seen.status:  # without one, GitOps tools take it for done
             pending = _NOT_ACCEPTED if rendered.gateway is None else _NOT_YET
             return await self._reporter.report(seen, rendered.gateway, rendered.accepted, pending) or 0.0
-        if (other := self._applier.taken_over_by(seen, self._options.instance)) is not None:
+        left = await self._applier.left_to(seen, self._options.instance, may_ask=not admitted.suspended)
+        if left is not None:
             self._refresher.forget(seen.key)
-            await self._reporter.report_other_operator(seen, other)
-            return _OTHER_OPERATOR_SECONDS
+            await self._reporter.report_other_operator(seen, left.operator)
+            return left.again_in
         applied = await self._apply(seen, admitted, rendered)
         refreshed = await self._refresher.refresh(applied.seen, may_poke=not admitted.suspended)
         contested_for = None

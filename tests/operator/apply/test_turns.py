@@ -9,7 +9,7 @@ from mailport.operator.api_error import ApiError
 from mailport.operator.apply.applier import Applier
 from mailport.operator.apply.turns import AT_ONCE
 from mailport.operator.children.manifests import children
-from mailport.operator.metadata import REPLACED
+from mailport.operator.metadata import INSTANCE, REPLACED
 from mailport.operator.watch.observe import observe
 from mailport.operator.watch.store import Key
 from tests.operator.apply.test_applier import US, ApiServer
@@ -112,6 +112,19 @@ async def test_a_new_image_is_given_to_a_few_at_a_time(server):
     assert not (await look(applier, server, NAMES[3]))[0].still_to_come
     assert (await look(applier, server, NAMES[4]))[0].still_to_come
     assert server.with_new_image() == NAMES[:4]
+
+
+async def test_a_gateway_that_waits_is_taken_over_from_another_operator_at_once(server):
+    """By the mark alone. Else both would go on with it, and with its status, until its turn comes."""
+    applier = Applier(server, server.store)
+    for name in NAMES:
+        found = server.objects[kinds.DEPLOYMENT, name]
+        server._put({**found, "metadata": found["metadata"] | {"annotations": {INSTANCE: "other/operator"}}})
+    said = await look_at_all(applier, server)
+
+    assert server.with_new_image() == NAMES[:AT_ONCE]
+    assert said[NAMES[4]].still_to_come
+    assert {server.objects[kinds.DEPLOYMENT, name]["metadata"]["annotations"][INSTANCE] for name in NAMES} == {US}
 
 
 async def test_an_operator_that_starts_in_the_midst_of_it_counts_what_is_under_way(server):

@@ -17,6 +17,7 @@ from mailport.operator.apply import additions, drift, removal
 from mailport.operator.apply.compare import MAX_FIELDS, Comparer, Note, Step
 from mailport.operator.apply.contest import state
 from mailport.operator.apply.leftover import LeftOvers, is_left_over
+from mailport.operator.apply.other_operator import LeftTo, OtherOperator
 from mailport.operator.apply.place import digest, not_programmed, place_of
 from mailport.operator.apply.refused import (
     may_be_of_the_change,
@@ -72,6 +73,7 @@ class Applier:
         self._cluster = cluster
         self._store = store
         self._turns = Turns(store)
+        self._other_operator = OtherOperator(cluster, store)
         self._left_overs = LeftOvers(cluster)
         self._comparer = Comparer(cluster, self._left_overs)
         self._notes = self._comparer.notes
@@ -83,7 +85,7 @@ class Applier:
         """
         compared = [await self._compare(as_marked(manifest, seen), seen) for manifest in rendered]
         wanted = [step for step in compared if step is not None]
-        to_take = [turn for step in wanted if (turn := self._turn(step, seen)) is not None]
+        to_take = [turn for step in wanted if (turn := await self._turn(step, seen)) is not None]
         steps = await self._try(to_take)
         reasons: list[Reason] = []
         if not any(map(_holds_removal_back, steps)):
@@ -114,17 +116,12 @@ class Applier:
         message = f"held back by spec.management Suspended: {', '.join(found)}"
         return Applied(not_programmed(SUSPENDED, message), seen)
 
-    def taken_over_by(self, seen: Seen, instance: str) -> str | None:
-        """Name another operator that has put its mark on the Deployment since we, `instance`, put ours there.
+    async def left_to(self, seen: Seen, instance: str, *, may_ask: bool) -> LeftTo | None:
+        """Return the other operator to which we, `instance`, leave a gateway; None where it is ours.
 
-        An operator that starts takes over what another has applied. Where the other then applies it again, we leave it
-        to the other: two that go on would roll the pods for ever.
+        Raises ApiError, NotOurTurnError.
         """
-        deployment, note = seen.deployment, self._notes.get(Place(kinds.DEPLOYMENT, *seen.key))
-        if deployment is None or note is None or not note.has_our_mark:
-            return None
-        mark = (deployment["metadata"].get("annotations") or {}).get(INSTANCE)
-        return None if mark in (None, instance) else str(mark)
+        return await self._other_operator.has(seen, instance, may_ask=may_ask)
 
     def looked_at(self, key: Key) -> set[Key]:
         """End a look at a gateway; return others, whose new pods wait no longer."""
@@ -133,6 +130,7 @@ class Applier:
     def forget(self, key: Key) -> None:
         """Forget what is known of the children of a gateway that is gone; those of its neighbours are being written."""
         self._left_overs.forget(key)
+        self._other_operator.forget(key)
         of_it = re.compile(rf"{re.escape(key.name)}(-c\d+|-listener)?")  # as metadata.py names children
         for place in [place for place in self._notes if place.namespace == key.namespace]:
             if of_it.fullmatch(place.name) and self._store.get(*place) is None:
@@ -145,11 +143,14 @@ class Applier:
             step = Step(place_of(manifest), manifest)
             return replace(step, reason=await self._judge(step, error))
 
-    def _turn(self, step: Step, seen: Seen) -> Step | None:
+    async def _turn(self, step: Step, seen: Seen) -> Step | None:
         """Return a step that may be taken now; None where new pods wait for those of other gateways."""
         if step.there is None or step.place.kind != kinds.DEPLOYMENT:
             return step
-        return self._turns.take(step, seen, self._comparer.foreign(step.manifest, step.there))
+        turn = self._turns.take(step, seen, self._comparer.foreign(step.manifest, step.there))
+        if turn is None:
+            await self._other_operator.take_over(step.manifest, step.there)
+        return turn
 
     # --- writing it
 
@@ -213,7 +214,6 @@ class Applier:
             digest=digest(step.manifest),
             settled=settled,
             written=answer if settled else {},
-            has_our_mark=note.has_our_mark or step.place.kind == kinds.DEPLOYMENT,
             contest=contest,
             contested=note.contested if step.is_repair else None,
         )

@@ -6,7 +6,6 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 
-from mailport.operator import kinds
 from mailport.operator.apply import additions, drift
 from mailport.operator.apply.contest import managers, state
 from mailport.operator.apply.leftover import LeftOvers, is_left_over
@@ -35,7 +34,6 @@ class Note:
     settled: frozenset[str] = frozenset()  # what the API server wrote in its own way: 0.1 as 100m
     written: Manifest = field(default_factory=dict)  # the object as it was then, where there is such
     as_rendered: tuple[str, str] = ("", "")  # the last digest and resourceVersion between which nothing differed
-    has_our_mark: bool = False  # the annotation by which operators see each other
     contest: Contest = field(default_factory=Contest)
     contested: Reason | None = None
 
@@ -91,7 +89,6 @@ class Comparer:
             if note.digest != known:  # another process has applied it: what comes to differ, somebody has changed
                 note.digest, note.settled, note.written = known, frozenset(), {}
                 note.contest, note.contested = Contest(), None
-            note.has_our_mark |= place.kind == kinds.DEPLOYMENT
             note.refused, note.failures = None, 0
             return None
         step = self._still_refused(step)

@@ -51,12 +51,20 @@ _reasons: dict[tuple[str, str], str] = {}  # that is said now
 def ready(namespace: str, name: str, status: Mapping[str, Any]) -> None:
     """Say of an InboundSmtp whether it is ready, and why it is not, as its status has it."""
     found = next((one for one in status.get("conditions", ()) if one["type"] == "Ready"), None)
-    if found is None:
-        return
-    if _reasons.get((namespace, name)) != found["reason"]:
+    if found is not None:
+        _say(namespace, name, found["reason"], is_ready=found["status"] == "True")
+
+
+def of_another_operator(namespace: str, name: str) -> None:
+    """Say of an InboundSmtp that another operator has it: else nobody hears of it where that one is gone."""
+    _say(namespace, name, "OtherOperator", is_ready=False)
+
+
+def _say(namespace: str, name: str, reason: str, *, is_ready: bool) -> None:
+    if _reasons.get((namespace, name)) != reason:
         forget(namespace, name)
-        _reasons[namespace, name] = found["reason"]
-    _ready.labels(namespace, name, found["reason"]).set(found["status"] == "True")
+        _reasons[namespace, name] = reason
+    _ready.labels(namespace, name, reason).set(is_ready)
 
 
 def forget(namespace: str, name: str) -> None:

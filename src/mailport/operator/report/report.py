@@ -85,11 +85,12 @@ class Reporter:
         """Say that another operator looks after a gateway, which we leave to it; its status too."""
         deployment = f"Deployment {seen.key.name}"
         message = (
-            f"the operator {other} has taken over the objects of this InboundSmtp, and this one no longer manages "
-            f"them. Two operators manage namespace {seen.key.namespace}: stop one of them. To give it back, remove the "
-            f"annotation mailport.dev/operator of {deployment}"
+            f"the operator {other} has taken over the objects of this InboundSmtp, and this one leaves them to it. Two "
+            f"operators manage namespace {seen.key.namespace}: stop one of them. Where {other} is gone, this one takes "
+            f"them back within minutes, or when the annotation mailport.dev/operator of {deployment} is removed"
         )
         self.forget(seen.key)
+        metrics.of_another_operator(*seen.key)
         await self._events.post_once(seen.body, Event("Warning", "OtherOperator", message), about=f"{seen.uid} {other}")
 
     def forget(self, key: Key) -> None:

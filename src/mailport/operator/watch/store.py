@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import orjson
 
-from mailport.operator.kinds import CLAIM, INBOUND_SMTP, Kind, Place
-from mailport.operator.metadata import SELECTOR_LABEL, Manifest
+from mailport.operator.kinds import CLAIM, DEPLOYMENT, INBOUND_SMTP, Kind, Place
+from mailport.operator.metadata import INSTANCE, SELECTOR_LABEL, Manifest
 from mailport.operator.watch.kept import kept
 
 
@@ -59,7 +59,10 @@ class Store:
     was restored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, instance: str = "") -> None:
+        """`instance` is the installation of the operator whose mark on Deployments is remembered: metadata.INSTANCE."""
+        self._instance = instance
+        self._ours: set[Key] = set()  # whose Deployment has had this mark
         self._objects: dict[Place, _Entry] = {}
         self._children: dict[Key, set[Place]] = {}
         self._gateways: dict[str, set[str]] = {}  # by namespace
@@ -91,6 +94,10 @@ class Store:
             if claim in self._objects[Place(INBOUND_SMTP, namespace, name)].claims:
                 yield Key(namespace, name)
 
+    def was_ours(self, key: Key) -> bool:
+        """Whether the mark of `instance` has been seen on a gateway's Deployment, also while another replica led."""
+        return key in self._ours
+
     def __len__(self) -> int:
         return len(self._objects)
 
@@ -114,7 +121,7 @@ class Store:
         self._count += 1
         self._note_version(kind, version)
         self._gone[place] = _Gone(version, self._count)
-        return self._forget(place)
+        return self._end(place)
 
     def newest(self, kind: Kind) -> int:
         """Return the highest resourceVersion of a kind that was seen (0: none): its watch waits for later ones."""
@@ -142,7 +149,7 @@ class Store:
         for place in listing.missing:
             entry = self._objects.get(place)
             if entry is not None and entry.came <= listing.begun:
-                concerned |= self._forget(place)
+                concerned |= self._end(place)
         return concerned
 
     def _set(self, place: Place, kind: Kind, body: Manifest, version: int) -> set[Key]:
@@ -159,6 +166,8 @@ class Store:
             self._gateways.setdefault(place.namespace, set()).add(place.name)
         elif entry.gateway is not None:
             self._children.setdefault(entry.gateway, set()).add(place)
+        if kind == DEPLOYMENT and (body["metadata"].get("annotations") or {}).get(INSTANCE) == self._instance:
+            self._ours.add(Key(place.namespace, place.name))
         return concerned
 
     def _note_version(self, kind: Kind, version: int) -> None:
@@ -173,6 +182,12 @@ class Store:
     def forget_the_gone(self) -> None:
         """Let go of the memory of what is gone, once all requests of that time are answered."""
         self._gone.clear()
+
+    def _end(self, place: Place) -> set[Key]:
+        concerned = self._forget(place)
+        if Place(INBOUND_SMTP, place.namespace, place.name) not in self._objects:
+            self._ours.discard(Key(place.namespace, place.name))
+        return concerned
 
     def _forget(self, place: Place) -> set[Key]:
         entry = self._objects.pop(place, None)
