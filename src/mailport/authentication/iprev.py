@@ -32,7 +32,7 @@ def check(client: IpAddress) -> Asking[IprevResult]:
         return IprevResult(Result.PASS, names[0], f"{names[0]} leads back to the address")
     if failed:
         return IprevResult(Result.TEMPERROR, "", f"what {failed} leads to could not be asked")
-    return IprevResult(Result.FAIL, "", f"no name of the address resolves to it, nor does {answer.names[0]}")
+    return IprevResult(Result.FAIL, "", f"no name of the address resolves back to it: {answer.names[0]} does not")
 
 
 def validated_names(
