@@ -47,7 +47,8 @@ def disk_on_a_file(folder: Path, kind: str, mebibytes: int = 0, *, holes: bool =
         file.truncate(size << 20)
         os.fsync(file.fileno())
     subprocess.run([*make, image], check=True, capture_output=True)
-    with mounted_file(image, folder):
+    # Nothing is durable by ext4's own timer, of 5 s, where a test takes longer than that
+    with mounted_file(image, folder, "loop,commit=300" if kind == "ext4" else "loop"):
         yield image
 
 
